@@ -1,0 +1,99 @@
+# The front door. CMake is the build description; this file gives each question one command.
+#
+#   make demo PATHS=/usr/share/doc THREADS=8    # other input, other number of threads
+#   make install PREFIX=$HOME/.local            # DESTDIR= for packagers
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+PATHS ?= /usr/include
+THREADS ?=
+
+BUILD := build
+BOOTSTRAP := scripts/bootstrap
+# Use what is there of the two cores of a small machine, but leave the tests a quiet one each.
+CTEST := ctest --output-on-failure --no-tests=error
+
+.DEFAULT_GOAL := help
+.PHONY: help demo check check-quick bench install asan ubsan tsan clang mutants readme format format-check tidy clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## index /usr/include (or PATHS) with many threads: one shared resource against malloc and a mutex
+	@$(BOOTSTRAP) build
+	@cmake --preset gcc -DTSMBR_BUILD_TESTS=OFF -B $(BUILD)/demo >/dev/null
+	@cmake --build $(BUILD)/demo --target word_index -- --quiet
+	@$(BUILD)/demo/examples/word_index --compare $(if $(THREADS),--threads $(THREADS)) $(PATHS)
+
+# $(call build,PRESET) configures and builds, $(call test,PRESET) runs what was built.
+build = cmake --preset $(1) >/dev/null && cmake --build $(BUILD)/$(1) -- --quiet
+test = cd $(BUILD)/$(1) && $(CTEST)
+
+check: ## build with gcc; run all tests, the README's examples, an installation, the mutants
+	@$(BOOTSTRAP) build test
+	@$(call build,gcc)
+	@scripts/check-readme
+	@scripts/check-install $(BUILD)/gcc
+	@scripts/mutants
+	@$(call test,gcc)
+
+check-quick: ## build with gcc and run the tests, no more
+	@$(BOOTSTRAP) build test
+	@$(call build,gcc)
+	@$(call test,gcc)
+
+clang: ## build with clang, contracts checked inside the library; run the tests
+	@$(BOOTSTRAP) build test clang
+	@$(call build,clang)
+	@$(call test,clang)
+
+asan: ## run the tests under AddressSanitizer, LeakSanitizer and UndefinedBehaviorSanitizer (gcc)
+	@$(BOOTSTRAP) build test
+	@$(call build,asan)
+	@$(call test,asan)
+
+ubsan: ## run the tests under UndefinedBehaviorSanitizer and the integer checks of clang
+	@$(BOOTSTRAP) build test clang
+	@$(call build,ubsan)
+	@$(call test,ubsan)
+
+tsan: ## run the tests under ThreadSanitizer, by gcc and by clang
+	@$(BOOTSTRAP) build test clang
+	@$(call build,tsan)
+	@$(call build,tsan-clang)
+	@$(call test,tsan)
+	@$(call test,tsan-clang)
+
+mutants: ## break the library on purpose, once per guard: every mutant must turn its test red
+	@$(BOOTSTRAP) build test
+	@scripts/mutants
+
+bench: ## compare with malloc, an arena behind a mutex, and one private std::pmr arena per thread
+	@$(BOOTSTRAP) build bench
+	@$(call build,bench)
+	@$(BUILD)/bench/bench/tsmbr_bench
+
+install: ## install header, libraries, pkg-config file and CMake package under PREFIX
+	@$(BOOTSTRAP) build
+	@cmake --preset gcc -B $(BUILD)/install -DCMAKE_BUILD_TYPE=Release -DCMAKE_INSTALL_PREFIX="$(PREFIX)" \
+	  -DTSMBR_BUILD_TESTS=OFF -DTSMBR_BUILD_EXAMPLES=OFF >/dev/null
+	@cmake --build $(BUILD)/install -- --quiet
+	@DESTDIR="$(DESTDIR)" cmake --install $(BUILD)/install
+
+sources := git ls-files '*.c' '*.h' '*.cpp' '*.hpp'
+
+format: ## format every source file in place
+	@$(BOOTSTRAP) lint
+	@$(sources) | xargs clang-format -i
+
+format-check: ## fail if a source file is not formatted
+	@$(BOOTSTRAP) lint
+	@$(sources) | xargs clang-format --dry-run --Werror
+
+tidy: ## clang-tidy over the library and its header
+	@$(BOOTSTRAP) build test lint clang
+	@$(call build,clang)
+	@clang-tidy --quiet -p $(BUILD)/clang src/*.c tests/test_thread_safe_monotonic_buffer.cpp
+
+clean: ## remove what was built
+	@rm -rf $(BUILD)

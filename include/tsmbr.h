@@ -1,0 +1,312 @@
+/* tsmbr.h - a monotonic buffer resource that many threads share.
+ *
+ * SPDX-License-Identifier: MIT
+ *
+ * A resource hands out blocks by moving one offset forward in its current chunk of memory with a
+ * compare-and-swap. A full chunk is followed by a bigger one from an upstream allocator. Blocks are
+ * never freed one by one: release gives everything back at once.
+ *
+ *     tsmbr_resource arena;
+ *     tsmbr_init(&arena, NULL);
+ *     char *text = tsmbr_allocate(&arena, 100, 1);      // from any thread
+ *     ...
+ *     tsmbr_destroy(&arena);                            // when every thread is done
+ *
+ *
+ * Which calls may run together on one resource
+ * --------------------------------------------
+ *
+ *                      with a call below     with itself      needs all other threads out
+ *   allocate family    yes                   yes              no
+ *   try_resize,
+ *     reallocate       yes                   yes (1)          no
+ *   on_release         yes                   yes              no
+ *   deallocate         yes                   yes              no
+ *   owns, statistics,
+ *     upstream         yes                   yes              no
+ *   init, destroy,
+ *     release, reset   NO                    NO               yes (2)
+ *
+ *   (1) One block has one owner: two threads must not resize the same block at the same time.
+ *   (2) Every call on the resource made by another thread must happen before this one or after it,
+ *       by the program's own synchronization: a joined thread, a barrier, a mutex. The library
+ *       cannot see to it; a debug build of the library does not check it either.
+ *
+ * "Allocate family" stands for tsmbr_allocate, tsmbr_try_allocate, tsmbr_allocate_from,
+ * tsmbr_allocate_array, tsmbr_calloc, tsmbr_memdup, tsmbr_strdup, tsmbr_strndup, tsmbr_printf,
+ * tsmbr_vprintf and the macros over them.
+ *
+ *
+ * Progress
+ * --------
+ *
+ * The library holds no lock and waits for no thread. A compare-and-swap is lost only to another
+ * thread's operation that took effect, so some thread always gets on; one thread alone may retry
+ * without bound while others succeed (lock-free, not wait-free).
+ *
+ * A call that needs a new chunk calls the upstream, and is only as lock-free as the upstream is.
+ * malloc takes locks. tsmbr_try_allocate never calls the upstream.
+ *
+ *
+ * Errors
+ * ------
+ *
+ * A failed allocation returns NULL, sets errno, and changes nothing: the resource serves later
+ * requests as if the failed one had not been made.
+ *
+ *   EINVAL   the alignment is zero or not a power of two
+ *   ENOMEM   the upstream refused, the limit would be exceeded, or the size cannot be represented
+ *
+ * A successful call leaves errno as it was.
+ *
+ *
+ * Surplus
+ * -------
+ *
+ * When several threads meet the end of a chunk together each may ask the upstream for the next one.
+ * One is installed; the others go straight back. At any instant the chunks held from the upstream
+ * and not in use are at most one for each thread that is inside a call; when no call is running
+ * there are none.
+ */
+#ifndef TSMBR_H
+#define TSMBR_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#define TSMBR_VERSION_MAJOR 0
+#define TSMBR_VERSION_MINOR 1
+#define TSMBR_VERSION_PATCH 0
+/* One number that grows with every release: major * 10000 + minor * 100 + patch. */
+#define TSMBR_VERSION (TSMBR_VERSION_MAJOR * 10000 + TSMBR_VERSION_MINOR * 100 + TSMBR_VERSION_PATCH)
+#define TSMBR_VERSION_STRING "0.1.0"
+
+#if defined(_WIN32) && defined(TSMBR_BUILD_SHARED)
+#define TSMBR_API __declspec(dllexport)
+#elif defined(_WIN32) && defined(TSMBR_USE_SHARED)
+#define TSMBR_API __declspec(dllimport)
+#elif defined(__GNUC__)
+#define TSMBR_API __attribute__((__visibility__("default")))
+#else
+#define TSMBR_API
+#endif
+
+/* Hints to the compiler. Two that allocators often give would be wrong here: a block may be part of
+ * the caller's own buffer, so it may alias, and it may grow in place, so its size is not fixed. */
+#if defined(__GNUC__)
+#define TSMBR_MUST_USE __attribute__((__warn_unused_result__))
+#define TSMBR_ALIGNED_BY(position) __attribute__((__alloc_align__(position)))
+#define TSMBR_PRINTF(string, first) __attribute__((__format__(__printf__, string, first)))
+#else
+#define TSMBR_MUST_USE
+#define TSMBR_ALIGNED_BY(position)
+#define TSMBR_PRINTF(string, first)
+#endif
+
+#ifdef __cplusplus
+#define TSMBR_ALIGNOF(type) alignof(type)
+extern "C" {
+#else
+#define TSMBR_ALIGNOF(type) _Alignof(type)
+#endif
+
+/* ------------------------------------------------------------------------------- upstreams -- */
+
+/* Where chunks come from.
+ *
+ * allocate returns `bytes` bytes aligned to `alignment`, or NULL. The library asks for chunks with
+ * the alignment of max_align_t and places blocks by address, so memory less aligned than asked is
+ * used correctly. deallocate gets the pointer, bytes and alignment of one successful allocate.
+ *
+ * Threads: both functions are called by any thread that uses the resource, several at once.
+ * Neither may throw a C++ exception or longjmp out; the C++ header carries exceptions across. */
+typedef struct tsmbr_upstream {
+    void *(*allocate)(void *context, size_t bytes, size_t alignment);
+    void (*deallocate)(void *context, void *ptr, size_t bytes, size_t alignment);
+    void *context;
+} tsmbr_upstream;
+
+/* malloc and free; aligned allocation above the alignment of max_align_t. */
+TSMBR_API const tsmbr_upstream *tsmbr_malloc_upstream(void);
+
+/* Refuses every request: a resource over it serves its caller's buffer and nothing more. */
+TSMBR_API const tsmbr_upstream *tsmbr_null_upstream(void);
+
+/* The default. In this version it is malloc. */
+TSMBR_API const tsmbr_upstream *tsmbr_system_upstream(void);
+
+/* ---------------------------------------------------------------------------- construction -- */
+
+/* Promise to rely on the shared path alone: blocks in address order within a chunk, and
+ * tsmbr_try_allocate fit for signal handlers. In this version every resource works that way;
+ * set the flag where you rely on it. */
+#define TSMBR_SHARED_ONLY 1u
+
+/* What to build a resource from. Zero in a field asks for its default. A later version may add
+ * fields behind `flags`; it reads them only if a flag bit that this version refuses says so. */
+typedef struct tsmbr_config {
+    const tsmbr_upstream *upstream; /* NULL: tsmbr_system_upstream(). Not copied: it must outlive
+                                       the resource. */
+    size_t initial_size;            /* bytes the first upstream chunk should serve; 0: about 2 KiB, or
+                                       as much as the buffer. A hint: if the upstream refuses it,
+                                       requests still get what they need. */
+    void *buffer;                   /* caller's storage, any alignment, served before the upstream,
+                                       to the last byte; it must outlive the resource. */
+    size_t buffer_size;             /* bytes in buffer; 0 with a buffer: no buffer */
+    size_t limit;                   /* most bytes ever held from the upstream at once, exact under
+                                       races; 0: no limit. The buffer does not count. */
+    unsigned flags;                 /* TSMBR_SHARED_ONLY, or 0 */
+} tsmbr_config;
+
+/* A resource. Lives anywhere: on the stack, in static storage, inside a struct. It must not be
+ * copied or moved after init, or after the first use of one that started as zeros. All-zero bytes
+ * are a resource with every default. Private inside. */
+typedef struct tsmbr_resource {
+    union {
+        unsigned char bytes[512];
+        void *pointer_alignment;
+        size_t size_alignment;
+    } opaque;
+} tsmbr_resource;
+
+/* Static initializer, for those who prefer a name to = {0}. */
+/* clang-format off */
+#define TSMBR_RESOURCE_INIT {{{0}}}
+/* clang-format on */
+
+/* Make a resource; a NULL config asks for every default. Calls no upstream.
+ *
+ * Returns 0, or EINVAL (also in errno) if `resource` is NULL, if the config has a buffer_size
+ * without a buffer, a flag this version does not know, an upstream with a missing function, or a
+ * buffer that runs past the end of the address space. After EINVAL `*resource` is a valid resource
+ * with every default. */
+TSMBR_API int tsmbr_init(tsmbr_resource *resource, const tsmbr_config *config);
+
+/* Release, and leave all-zero bytes behind. NULL is ignored.
+ * Threads: all others out, see the grid. */
+TSMBR_API void tsmbr_destroy(tsmbr_resource *resource);
+
+/* The upstream the resource was made with, or the default one. Any thread. */
+TSMBR_API const tsmbr_upstream *tsmbr_upstream_resource(const tsmbr_resource *resource);
+
+/* ------------------------------------------------------------------------------ allocation -- */
+
+/* A block of `bytes` bytes at a multiple of `alignment`, which may be any power of two. Its
+ * contents are unspecified. Zero bytes count as one: no two live blocks share an address.
+ *
+ * Returns the block, or NULL: see Errors above.
+ * Threads: any, at once.
+ * Progress: lock-free, the upstream aside.
+ * Ordering: none. Pass the pointer to another thread by the program's own synchronization.
+ * Cost: one compare-and-swap; at a chunk's end one upstream call and one more compare-and-swap.
+ * A request over a quarter of the next chunk gets a chunk of its own, and the current one stays. */
+TSMBR_API TSMBR_MUST_USE TSMBR_ALIGNED_BY(3) void *tsmbr_allocate(tsmbr_resource *resource, size_t bytes,
+                                                                  size_t alignment);
+
+/* The same from memory already held: NULL where tsmbr_allocate would go upstream. Leaves errno alone.
+ *
+ * Progress: lock-free without exception. Async-signal-safe. */
+TSMBR_API TSMBR_MUST_USE TSMBR_ALIGNED_BY(3) void *tsmbr_try_allocate(tsmbr_resource *resource, size_t bytes,
+                                                                      size_t alignment);
+
+/* tsmbr_allocate, but a chunk that this call needs is asked of `upstream`, and the chunk of a lost
+ * race goes back to it, too. For wrappers that carry something through a call: an exception, a
+ * memory node, a tag. release returns all chunks to the resource's own upstream, so the two must
+ * be interchangeable. A NULL upstream makes this tsmbr_try_allocate. */
+TSMBR_API TSMBR_MUST_USE TSMBR_ALIGNED_BY(3) void *tsmbr_allocate_from(tsmbr_resource *resource, size_t bytes,
+                                                                       size_t alignment,
+                                                                       const tsmbr_upstream *upstream);
+
+/* count * size bytes, the product checked. */
+TSMBR_API TSMBR_MUST_USE TSMBR_ALIGNED_BY(4) void *tsmbr_allocate_array(tsmbr_resource *resource, size_t count,
+                                                                        size_t size, size_t alignment);
+
+/* Does nothing: a monotonic resource frees all blocks together. Any thread. */
+TSMBR_API void tsmbr_deallocate(tsmbr_resource *resource, void *ptr, size_t bytes, size_t alignment);
+
+/* Uninitialized storage for one object, or `count` of them, typed. */
+#define tsmbr_new(resource, type) ((type *)tsmbr_allocate((resource), sizeof(type), TSMBR_ALIGNOF(type)))
+#define tsmbr_new_array(resource, type, count)                                                                    \
+    ((type *)tsmbr_allocate_array((resource), (count), sizeof(type), TSMBR_ALIGNOF(type)))
+
+/* Change a block's size without moving it. `old_bytes` is its present size.
+ *
+ * Returns true if the block now has new_bytes bytes: always when it does not grow; when it grows,
+ * only if it is the last block of the current chunk and the chunk has room. The bytes given up by
+ * shrinking are handed out again only if the block was the last one. False for a NULL ptr.
+ * Threads: the block's owner. Progress: wait-free but for compare-and-swaps lost to others.
+ * Ordering: what the owner did with given-up bytes happens before their next owner gets them. */
+TSMBR_API bool tsmbr_try_resize(tsmbr_resource *resource, void *ptr, size_t old_bytes, size_t new_bytes);
+
+/* In place if that is possible, otherwise a new block with the first min(old, new) bytes copied.
+ * The old block is then garbage, and counts as allocated until release. A NULL ptr allocates.
+ *
+ * Returns the block, or NULL with errno set and the old block untouched. */
+TSMBR_API void *tsmbr_reallocate(tsmbr_resource *resource, void *ptr, size_t old_bytes, size_t new_bytes,
+                                 size_t alignment);
+
+/* Whether ptr points into memory this resource has handed out since the last release or reset.
+ * Any thread that got ptr by proper synchronization. Cost: linear in the number of chunks. */
+TSMBR_API bool tsmbr_owns(const tsmbr_resource *resource, const void *ptr);
+
+/* ------------------------------------------------------------------------- whole lifetimes -- */
+
+/* Give every chunk back to the upstream and return to the constructed state: caller's buffer empty
+ * again, first chunk size as at first. Runs the cleanups first.
+ * Threads: all others out, see the grid. All blocks end here. */
+TSMBR_API void tsmbr_release(tsmbr_resource *resource);
+
+/* Forget all blocks but keep chunks for reuse, oldest first, those that add up to at most
+ * `keep_bytes` bytes; SIZE_MAX keeps all, 0 is release. With all kept, the same calls in the same
+ * order, if none of them failed, get the same blocks again and ask the upstream for nothing. Runs
+ * the cleanups first.
+ * Threads: all others out, see the grid. All blocks end here. */
+TSMBR_API void tsmbr_reset(tsmbr_resource *resource, size_t keep_bytes);
+
+/* Have cleanup(argument) called at the next release, reset or destroy, latest registered first,
+ * while all blocks are still there. A cleanup may use the resource, also to register another one,
+ * which then runs in the same release; it must not release it.
+ *
+ * Returns 0, or an errno value (also in errno): EINVAL for a NULL function, ENOMEM.
+ * Threads: any, at once. Progress: as tsmbr_allocate, which provides the record.
+ * Ordering: what happened before the registration is visible to the cleanup. */
+TSMBR_API int tsmbr_on_release(tsmbr_resource *resource, void (*cleanup)(void *), void *argument);
+
+/* ------------------------------------------------------------------------------ statistics -- */
+
+typedef struct tsmbr_statistics {
+    size_t allocated_bytes;     /* bytes handed out since release or reset, padding included */
+    size_t reserved_bytes;      /* bytes held from the upstream now */
+    size_t peak_reserved_bytes; /* the most of that since init; what is surplus for a moment, see
+                                   above, is in neither; never above the limit */
+    size_t chunks;              /* chunks in use or kept, from the upstream */
+    size_t lost_races;          /* compare-and-swaps lost to another thread since init */
+    size_t wasted_bytes;        /* ends of chunks that were left behind */
+} tsmbr_statistics;
+
+/* Any thread, while others allocate. Exact when no other call runs; while they do, each field is a
+ * value it had at some instant of the call. Cost: linear in the number of chunks. */
+TSMBR_API void tsmbr_get_statistics(const tsmbr_resource *resource, tsmbr_statistics *statistics);
+
+/* --------------------------------------------------------------------------------- helpers -- */
+
+/* Copies and formatted text, all from the allocate family and under its rules. Their blocks are
+ * aligned for any type, those of text to one byte. NULL with EINVAL for a NULL source, but
+ * tsmbr_memdup takes NULL with 0 bytes. */
+TSMBR_API TSMBR_MUST_USE void *tsmbr_calloc(tsmbr_resource *resource, size_t count, size_t size); /* zeroed */
+TSMBR_API TSMBR_MUST_USE void *tsmbr_memdup(tsmbr_resource *resource, const void *source, size_t bytes);
+TSMBR_API TSMBR_MUST_USE char *tsmbr_strdup(tsmbr_resource *resource, const char *text);
+TSMBR_API TSMBR_MUST_USE char *tsmbr_strndup(tsmbr_resource *resource, const char *text, size_t most_bytes);
+TSMBR_API TSMBR_MUST_USE char *tsmbr_printf(tsmbr_resource *resource, const char *format, ...) TSMBR_PRINTF(2, 3);
+TSMBR_API TSMBR_MUST_USE char *tsmbr_vprintf(tsmbr_resource *resource, const char *format, va_list arguments)
+    TSMBR_PRINTF(2, 0);
+
+/* TSMBR_VERSION of the library that is linked, as opposed to this header's. */
+TSMBR_API int tsmbr_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,28 @@
+/* contract.h - one way to write down a contract, three readings.
+ *
+ * REQUIRE    a duty of the caller, where checking it costs too much in production
+ * ENSURE     a promise of the function that contains it
+ * INVARIANT  a property of a structure that every function keeps
+ *
+ * With TSMBR_DEBUG a broken one prints what it is and aborts; without, it is parsed and costs
+ * nothing. Never name two shared words loaded apart in one of these: other threads move between. */
+#ifndef TSMBR_CONTRACT_H
+#define TSMBR_CONTRACT_H
+
+#if defined(TSMBR_DEBUG)
+#include <stdio.h>
+#include <stdlib.h>
+#define TSMBR_CONTRACT(kind, condition)                                                                           \
+    ((condition) ? (void)0                                                                                        \
+                 : (fprintf(stderr, "tsmbr: %s broken: %s (%s, %s:%d)\n", (kind), #condition, __func__, __FILE__, \
+                            __LINE__),                                                                            \
+                    abort()))
+#else
+#define TSMBR_CONTRACT(kind, condition) ((void)sizeof((condition) ? 1 : 0))
+#endif
+
+#define REQUIRE(condition) TSMBR_CONTRACT("caller's duty", condition)
+#define ENSURE(condition) TSMBR_CONTRACT("promise", condition)
+#define INVARIANT(condition) TSMBR_CONTRACT("invariant", condition)
+
+#endif

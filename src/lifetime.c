@@ -1,0 +1,111 @@
+/* lifetime.c - the ends of lifetimes: cleanups, reset, release, destroy.
+ *
+ * All of it but registration runs at rest: the caller has synchronized with every thread that used
+ * the resource, so plain reads and relaxed stores do. */
+#include <errno.h>
+#include <string.h>
+
+#include "resource.h"
+
+int tsmbr_on_release(tsmbr_resource *self, void (*function)(void *), void *argument)
+{
+    if (function == NULL) {
+        errno = EINVAL;
+        return EINVAL;
+    }
+    cleanup *n = tsmbr_allocate(self, sizeof(cleanup), _Alignof(cleanup));
+    if (n == NULL)
+        return ENOMEM;
+    n->function = function;
+    n->argument = argument;
+    resource *r = resource_of(self);
+    for (;;) {
+        cleanup *seen = cleanups_load_relaxed(r);
+        n->prev = seen;
+        if (cleanups_cas_relaxed(r, seen, n))
+            return 0;
+        lost_add_relaxed(r, 1);
+    }
+}
+
+/* Latest first; one that a cleanup registers is the latest. */
+static void resource_run_cleanups(resource *r)
+{
+    for (cleanup *c = cleanups_load_relaxed(r); c != NULL; c = cleanups_load_relaxed(r)) {
+        cleanups_store_relaxed(r, c->prev);
+        c->function(c->argument);
+    }
+}
+
+/* Turn a list that goes to the oldest by prev into one that goes to the newest by follow. */
+static chunk *list_rewind(chunk *newest)
+{
+    chunk *oldest = NULL;
+    for (chunk *c = newest; c != NULL; c = c->prev) {
+        c->follow = oldest;
+        oldest = c;
+    }
+    return oldest;
+}
+
+/* Empty the chunks of a list that goes by follow, keep those that fit into what is left of `most`,
+ * and give the others back. Links the kept ones both ways; returns the oldest. */
+static chunk *resource_keep(resource *r, chunk *oldest, size_t most, size_t *kept, chunk **newest)
+{
+    chunk *first = NULL;
+    chunk *last = NULL;
+    for (chunk *c = oldest, *follow = NULL; c != NULL; c = follow) {
+        follow = c->follow;
+        if (c->allocation_size > most - *kept) {
+            tsmbr_chunk_give_back(resource_upstream(r), c);
+            continue;
+        }
+        *kept += c->allocation_size;
+        next_store_relaxed(c, 0);
+        c->prev = last;
+        c->follow = NULL;
+        c->held = (last != NULL ? last->held : 0) + c->allocation_size;
+        if (last != NULL)
+            last->follow = c;
+        else
+            first = c;
+        last = c;
+    }
+    *newest = last;
+    return first;
+}
+
+void tsmbr_reset(tsmbr_resource *self, size_t keep_bytes)
+{
+    resource *r = resource_of(self);
+    resource_run_cleanups(r);
+
+    chunk *newest = head_load_acquire(r);
+    while (newest != NULL && newest->follow != NULL)
+        newest = newest->follow;
+    size_t held = published_load_relaxed(r);
+    if (held > r->peak)
+        r->peak = held;
+
+    /* Oldest first, so that the same calls meet the same chunks in the same order. */
+    size_t kept = 0;
+    head_store_relaxed(r, resource_keep(r, list_rewind(newest), keep_bytes, &kept, &newest));
+    r->kept_large = resource_keep(r, list_rewind(large_load_acquire(r)), keep_bytes, &kept, &newest);
+    large_store_relaxed(r, newest);
+    reserved_store_relaxed(r, kept);
+    published_store_relaxed(r, kept);
+    large_bytes_store_relaxed(r, 0);
+}
+
+void tsmbr_release(tsmbr_resource *self)
+{
+    tsmbr_reset(self, 0);
+}
+
+void tsmbr_destroy(tsmbr_resource *self)
+{
+    if (self == NULL)
+        return;
+    tsmbr_release(self);
+    memset(self, 0, sizeof *self);
+}

@@ -1,0 +1,395 @@
+/* resource.c - the shared path: construction, allocation, growth, resizing in place.
+ *
+ * One allocation is: LoadHead; carve from that chunk. If it has no room and a kept chunk follows,
+ * make that one current and start over; if none follows, get a chunk from the upstream, carve the
+ * block while the chunk is still private, and publish it with the block in it. A winner is finished
+ * by that one step, so a loser has lost to a finished allocation: this is all of lock-freedom.
+ *
+ * A request that would fill much of a new chunk does not become current: it is carved from a kept
+ * chunk further on, or gets a chunk of its own in the large list. The current chunk's room stays.
+ *
+ * Not here: release, reset and cleanups (lifetime.c), statistics (statistics.c). */
+#if !defined(_WIN32) && !defined(_POSIX_C_SOURCE)
+#define _POSIX_C_SOURCE 200112L /* sched_yield */
+#endif
+
+#include <errno.h>
+#include <string.h>
+#if defined(_WIN32)
+#include <windows.h>
+#else
+#include <sched.h>
+#endif
+
+#include "resource.h"
+
+/* How often a call looks again before it asks the upstream for a chunk that another thread is
+ * already asking for, and before it is refused for bytes that another thread may give back. Bounds,
+ * so that nobody waits for a thread that does not run. */
+enum { INSTALL_PAUSES = 16, RESERVE_PAUSES = 4096 };
+
+static void pause_thread(void)
+{
+#if defined(_WIN32)
+    (void)SwitchToThread();
+#else
+    (void)sched_yield();
+#endif
+}
+
+/* ---------------------------------------------------------------------------- construction -- */
+
+static bool config_ok(const tsmbr_config *config)
+{
+    if (config->upstream != NULL && (config->upstream->allocate == NULL || config->upstream->deallocate == NULL))
+        return false;
+    if (config->buffer == NULL)
+        return config->buffer_size == 0 && (config->flags & ~TSMBR_SHARED_ONLY) == 0;
+    return (config->flags & ~TSMBR_SHARED_ONLY) == 0 &&
+           config->buffer_size <= SIZE_MAX - (size_t)(uintptr_t)config->buffer;
+}
+
+int tsmbr_init(tsmbr_resource *self, const tsmbr_config *config)
+{
+    if (self != NULL)
+        memset(self, 0, sizeof *self);
+    if (self == NULL || (config != NULL && !config_ok(config))) {
+        errno = EINVAL;
+        return EINVAL;
+    }
+    if (config == NULL)
+        return 0;
+
+    resource *r = resource_of(self);
+    r->upstream = config->upstream;
+    r->limit = config->limit;
+    r->flags = config->flags;
+    if (config->initial_size != 0)
+        r->first_total = place_first_total(config->initial_size);
+    else
+        r->first_total = place_next_total(PLACE_FIRST_DEFAULT, config->buffer_size);
+    if (config->buffer_size != 0) {
+        r->buffer.allocation_ptr = config->buffer;
+        r->buffer.capacity = config->buffer_size;
+        head_store_relaxed(r, &r->buffer);
+    }
+    return 0;
+}
+
+const tsmbr_upstream *tsmbr_upstream_resource(const tsmbr_resource *self)
+{
+    return resource_upstream(resource_of_const(self));
+}
+
+int tsmbr_version(void)
+{
+    return TSMBR_VERSION;
+}
+
+/* ---------------------------------------------------------------------------------- growth -- */
+
+/* Most bytes that may be reserved. Without a limit the count may even wrap: it is undone as it was
+ * done, and refuses nobody. */
+static bool resource_has_room(const resource *r, size_t reserved, size_t total)
+{
+    return r->limit == 0 || (reserved <= r->limit && total <= r->limit - reserved);
+}
+
+/* Set `total` bytes aside under the limit. False if they do not fit under it, or if head is no
+ * longer `c`: then there is new room to try first.
+ *
+ * Bytes that other threads have reserved and not published may come back. As long as they would
+ * make the difference, look again, a bounded number of times. */
+static bool resource_reserve(resource *r, const chunk *c, size_t total)
+{
+    size_t seen = reserved_load_relaxed(r);
+    for (int pauses = 0;;) {
+        if (resource_has_room(r, seen, total)) {
+            if (reserved_cas_acquire(r, &seen, seen + total))
+                return true;
+            continue;
+        }
+        if (!resource_has_room(r, published_load_relaxed(r), total) || ++pauses > RESERVE_PAUSES ||
+            head_load_acquire(r) != c)
+            return false;
+        pause_thread();
+        seen = reserved_load_relaxed(r);
+    }
+}
+
+/* Give another thread the time to install the chunk it is asking for. True if head is no longer c. */
+static bool resource_moved_on(const resource *r, const chunk *c, size_t total)
+{
+    for (int pauses = 0; pauses < INSTALL_PAUSES; pauses++) {
+        size_t published = published_load_relaxed(r);
+        size_t reserved = reserved_load_relaxed(r);
+        if (reserved < published || reserved - published < total)
+            return false;
+        pause_thread();
+        if (head_load_acquire(r) != c)
+            return true;
+    }
+    return false;
+}
+
+/* What one call carries through its retries. */
+typedef struct request {
+    size_t bytes;
+    size_t alignment;
+    size_t need;                    /* bytes of chunk that serve it anywhere; SIZE_MAX: no chunk can */
+    const tsmbr_upstream *upstream; /* NULL: memory already held only */
+    size_t lost;                    /* compare-and-swaps lost so far */
+} request;
+
+/* A private chunk of `total` bytes with the block in it, reserved under the limit; NULL with nothing
+ * changed. */
+static chunk *resource_obtain(resource *r, const chunk *c, const request *q, size_t total, void **block)
+{
+    if (!resource_reserve(r, c, total))
+        return NULL;
+    chunk *n = tsmbr_chunk_obtain(q->upstream, total);
+    if (n == NULL) {
+        reserved_sub_release(r, total);
+        return NULL;
+    }
+    *block = chunk_carve_private(n, q->bytes, q->alignment);
+    ENSURE(*block != NULL);
+    return n;
+}
+
+/* Put the block into a new chunk and make that current after c, the last of the kept ones. NULL if
+ * it was refused, or InstallLost. */
+static void *resource_install(resource *r, chunk *c, request *q, size_t total)
+{
+    REQUIRE(c == NULL || c->follow == NULL);
+    void *block = NULL;
+    chunk *n = resource_obtain(r, c, q, total, &block);
+    if (n == NULL)
+        return NULL;
+    n->prev = c;
+    n->held = (c != NULL ? c->held : 0) + total;
+    if (head_cas_release(r, c, n)) {
+        published_add_relaxed(r, total);
+        return block;
+    }
+    ++q->lost;
+    tsmbr_chunk_give_back(q->upstream, n);
+    reserved_sub_release(r, total);
+    return NULL;
+}
+
+/* Put the block into a new chunk of its own. NULL if it was refused. LinkLost is another thread's
+ * LinkWon, whose call is then finished. */
+static void *resource_link(resource *r, const chunk *c, request *q)
+{
+    void *block = NULL;
+    chunk *n = resource_obtain(r, c, q, q->need, &block);
+    if (n == NULL)
+        return NULL;
+    for (;;) {
+        chunk *seen = large_load_acquire(r);
+        n->prev = seen;
+        if (large_cas_release(r, seen, n))
+            break;
+        ++q->lost;
+    }
+    published_add_relaxed(r, q->need);
+    large_bytes_add_relaxed(r, q->need);
+    return block;
+}
+
+/* Put the block into a chunk that reset kept of the large list: an empty one of about its size, or,
+ * where there is nothing else to be had, any with room. */
+static void *resource_claim(resource *r, request *q, bool any)
+{
+    for (chunk *kept = r->kept_large; kept != NULL; kept = kept->follow) {
+        if (!any && (next_load_relaxed(kept) != 0 || place_shares(q->need, kept->allocation_size)))
+            continue;
+        void *block = chunk_carve(kept, q->bytes, q->alignment, CHUNK_INSIST, &q->lost);
+        if (block != NULL) {
+            large_bytes_add_relaxed(r, kept->allocation_size);
+            return block;
+        }
+    }
+    return NULL;
+}
+
+/* A block for a request from memory other than c and the chunk that follows it. NULL if there was
+ * none to be had, or if another thread was faster: then head is no longer c. `grown` is the size of
+ * the next chunk if nothing stands in its way. */
+static void *resource_extend(resource *r, chunk *c, request *q, size_t grown)
+{
+    size_t total = c == NULL && grown < q->need ? q->need : grown;
+    size_t reserved = reserved_load_relaxed(r);
+    if (r->limit != 0 && total > r->limit - reserved)
+        total = r->limit - reserved;
+    bool may_ask = q->upstream != NULL && q->need != SIZE_MAX;
+    bool shares = c == NULL ? q->need <= total : c->follow == NULL && place_shares(q->need, total);
+    void *block = NULL;
+    if (shares && may_ask) {
+        if (!resource_moved_on(r, c, total))
+            block = resource_install(r, c, q, total);
+        if (block != NULL || head_load_acquire(r) != c)
+            return block;
+        /* The upstream refused that much; perhaps it has just enough. */
+    }
+    block = resource_claim(r, q, false);
+    if (block == NULL && may_ask)
+        block = resource_link(r, c, q);
+    if (block == NULL)
+        block = resource_claim(r, q, true);
+    return block;
+}
+
+/* -------------------------------------------------------------------------------- allocation -- */
+
+/* One round of the allocation loop: a block, or NULL. Sets *again if head has moved on and another
+ * round may do better. */
+static void *resource_round(resource *r, request *q, bool *again)
+{
+    *again = false;
+    chunk *c = head_load_acquire(r);
+    if (c != NULL) {
+        void *block = chunk_carve(c, q->bytes, q->alignment, CHUNK_INSIST, &q->lost);
+        if (block != NULL)
+            return block;
+    }
+    size_t first = r->first_total != 0 ? r->first_total : PLACE_FIRST_DEFAULT;
+    size_t grown = place_next_total(first, (c != NULL ? c->held : 0) + large_bytes_load_relaxed(r));
+    if (c != NULL && c->follow != NULL) {
+        size_t kept = c->follow->allocation_size;
+        if (place_shares(q->need, kept < grown ? kept : grown)) {
+            if (!head_cas_release(r, c, c->follow))
+                ++q->lost;
+            *again = true;
+            return NULL;
+        }
+    }
+    void *block = resource_extend(r, c, q, grown);
+    *again = block == NULL && head_load_acquire(r) != c;
+    return block;
+}
+
+/* Stands for: from memory already held. */
+static const tsmbr_upstream no_upstream;
+
+/* Everything after the first attempt, out of the way of the fast path. */
+static TSMBR_COLD void *resource_allocate_slow(resource *r, size_t bytes, size_t alignment,
+                                               const tsmbr_upstream *upstream, size_t lost)
+{
+    if (!place_alignment_ok(alignment))
+        return NULL;
+    int saved_errno = errno;
+    request q = {bytes, alignment, SIZE_MAX, upstream, lost};
+    if (upstream == NULL)
+        q.upstream = resource_upstream(r);
+    else if (upstream == &no_upstream)
+        q.upstream = NULL;
+    if (!place_total(bytes, alignment, &q.need))
+        q.need = SIZE_MAX;
+    void *block = NULL;
+    bool again = true;
+    while (again)
+        block = resource_round(r, &q, &again);
+    if (q.lost != 0)
+        lost_add_relaxed(r, q.lost);
+    errno = saved_errno;
+    return block;
+}
+
+/* The fast path: LoadHead, LoadNext, CarveWon. A NULL upstream is the resource's own, which is
+ * looked up only when it is needed. Leaves errno alone. */
+static inline void *resource_allocate(resource *r, size_t bytes, size_t alignment, const tsmbr_upstream *upstream)
+{
+    size_t lost = 0;
+    bytes = place_bytes(bytes);
+    chunk *c = head_load_acquire(r);
+    if (c != NULL && place_alignment_ok(alignment)) {
+        void *block = chunk_carve(c, bytes, alignment, 1, &lost);
+        if (block != NULL)
+            return block;
+    }
+    return resource_allocate_slow(r, bytes, alignment, upstream, lost);
+}
+
+static TSMBR_COLD void *refuse(size_t alignment)
+{
+    errno = place_alignment_ok(alignment) ? ENOMEM : EINVAL;
+    return NULL;
+}
+
+void *tsmbr_allocate(tsmbr_resource *self, size_t bytes, size_t alignment)
+{
+    void *block = resource_allocate(resource_of(self), bytes, alignment, NULL);
+    return block != NULL ? block : refuse(alignment);
+}
+
+void *tsmbr_try_allocate(tsmbr_resource *self, size_t bytes, size_t alignment)
+{
+    return resource_allocate(resource_of(self), bytes, alignment, &no_upstream);
+}
+
+void *tsmbr_allocate_from(tsmbr_resource *self, size_t bytes, size_t alignment, const tsmbr_upstream *upstream)
+{
+    void *block =
+        resource_allocate(resource_of(self), bytes, alignment, upstream != NULL ? upstream : &no_upstream);
+    return block != NULL ? block : refuse(alignment);
+}
+
+void *tsmbr_allocate_array(tsmbr_resource *self, size_t count, size_t size, size_t alignment)
+{
+    size_t bytes = 0;
+    if (!place_product(count, size, &bytes))
+        return refuse(alignment);
+    return tsmbr_allocate(self, bytes, alignment);
+}
+
+void tsmbr_deallocate(tsmbr_resource *self, void *ptr, size_t bytes, size_t alignment)
+{
+    (void)self;
+    (void)ptr;
+    (void)bytes;
+    (void)alignment;
+}
+
+/* ---------------------------------------------------------------------------------- resizing -- */
+
+bool tsmbr_try_resize(tsmbr_resource *self, void *ptr, size_t old_bytes, size_t new_bytes)
+{
+    resource *r = resource_of(self);
+    if (ptr == NULL)
+        return false;
+    old_bytes = place_bytes(old_bytes);
+    new_bytes = place_bytes(new_bytes);
+    chunk *c = head_load_acquire(r);
+    if (c == NULL || new_bytes == old_bytes)
+        return new_bytes <= old_bytes;
+
+    size_t seen = next_load_relaxed(c);
+    size_t begin = (size_t)(uintptr_t)ptr - chunk_base(c);
+    if (seen < old_bytes || seen - old_bytes != begin)
+        return new_bytes < old_bytes; /* not the last block, or not in this chunk */
+    if (new_bytes < old_bytes) {
+        if (!next_cas_release(c, &seen, begin + new_bytes))
+            lost_add_relaxed(r, 1);
+        return true;
+    }
+    if (new_bytes - old_bytes > c->capacity - seen)
+        return false;
+    if (next_cas_acquire(c, &seen, begin + new_bytes))
+        return true;
+    lost_add_relaxed(r, 1);
+    return false;
+}
+
+void *tsmbr_reallocate(tsmbr_resource *self, void *ptr, size_t old_bytes, size_t new_bytes, size_t alignment)
+{
+    if (place_alignment_ok(alignment) && ((uintptr_t)ptr & (alignment - 1)) == 0 &&
+        tsmbr_try_resize(self, ptr, old_bytes, new_bytes))
+        return ptr;
+    void *block = tsmbr_allocate(self, new_bytes, alignment);
+    size_t kept = old_bytes < new_bytes ? old_bytes : new_bytes;
+    if (block != NULL && ptr != NULL && kept != 0)
+        memcpy(block, ptr, kept);
+    return block;
+}

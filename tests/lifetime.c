@@ -1,0 +1,359 @@
+/* Release, reset, destroy, cleanups. */
+#include "support.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/* The sizes a workload asks of the upstream. */
+typedef struct tape {
+    size_t sizes[64];
+    size_t count;
+} tape;
+
+static void *tape_allocate(void *context, size_t bytes, size_t alignment)
+{
+    tape *t = context;
+    assert_true(t->count < 64);
+    t->sizes[t->count++] = bytes;
+    return tsmbr_malloc_upstream()->allocate(NULL, bytes, alignment);
+}
+
+static void tape_deallocate(void *context, void *ptr, size_t bytes, size_t alignment)
+{
+    (void)context;
+    tsmbr_malloc_upstream()->deallocate(NULL, ptr, bytes, alignment);
+}
+
+static void work(tsmbr_resource *r, size_t count)
+{
+    dice roll = dice_make(42, 1);
+    for (size_t i = 0; i < count; i++) {
+        size_t bytes = i % 100 == 99 ? 30000 + dice_below(&roll, 3000) : dice_below(&roll, 300);
+        char *p = tsmbr_allocate(r, bytes, dice_alignment(&roll, 64));
+        assert_non_null(p);
+        memset(p, (int)i, bytes);
+    }
+}
+
+/* Others' faults: the library working group's issue 3120 (growth not restored), boost/container 65
+ * (allocation after release returned freed memory; a sanitizer would see it here). */
+static void release_returns_to_the_constructed_state(void **state)
+{
+    (void)state;
+    char buffer[500];
+    const tsmbr_config configs[] = {
+        {0},
+        {.initial_size = 5000},
+        {.buffer = buffer, .buffer_size = sizeof buffer},
+        {.buffer = buffer, .buffer_size = sizeof buffer, .initial_size = 100, .limit = 10000000},
+    };
+    for (size_t i = 0; i < sizeof configs / sizeof configs[0]; i++) {
+        tape lives[3] = {{{0}, 0}};
+        tsmbr_upstream upstream = {tape_allocate, tape_deallocate, &lives[0]};
+        tsmbr_config config = configs[i];
+        config.upstream = &upstream;
+        tsmbr_resource r;
+        assert_int_equal(tsmbr_init(&r, &config), 0);
+        for (size_t life = 0; life < 3; life++) {
+            upstream.context = &lives[life];
+            char *first = tsmbr_allocate(&r, 1, 1);
+            if (config.buffer != NULL)
+                assert_ptr_equal(first, buffer);
+            work(&r, 1000);
+            tsmbr_release(&r);
+            tsmbr_statistics s;
+            tsmbr_get_statistics(&r, &s);
+            assert_int_equal(s.allocated_bytes, 0);
+            assert_int_equal(s.reserved_bytes, 0);
+            assert_int_equal(s.chunks, 0);
+            assert_int_equal(s.wasted_bytes, 0);
+            assert_true(s.peak_reserved_bytes > 30000);
+            assert_true(lives[life].count > 3);
+            assert_int_equal(lives[life].count, lives[0].count);
+            assert_memory_equal(lives[life].sizes, lives[0].sizes, sizeof lives[0].sizes);
+        }
+        tsmbr_destroy(&r);
+    }
+}
+
+static void release_gives_everything_back(void **state)
+{
+    (void)state;
+    watch w;
+    watch_open(&w);
+    tsmbr_resource r;
+    tsmbr_init(&r, &(tsmbr_config){.upstream = &w.upstream});
+    tsmbr_release(&r);
+    for (int i = 0; i < 3; i++) {
+        work(&r, 500);
+        assert_true(w.live > 2);
+        tsmbr_release(&r);
+        assert_int_equal(w.live, 0);
+        tsmbr_release(&r);
+    }
+    tsmbr_destroy(&r);
+    tsmbr_destroy(&r);
+    watch_close(&w);
+}
+
+static void reset_keeps_what_it_may(void **state)
+{
+    (void)state;
+    watch w;
+    watch_open(&w);
+    tsmbr_resource r;
+    tsmbr_init(&r, &(tsmbr_config){.upstream = &w.upstream});
+    work(&r, 2000);
+    size_t held = w.held;
+    const size_t keeps[] = {SIZE_MAX, held, held - 1, held / 2, held / 10, 1000, 0};
+    for (size_t i = 0; i < sizeof keeps / sizeof keeps[0]; i++) {
+        tsmbr_reset(&r, keeps[i]);
+        assert_true(w.held <= keeps[i]);
+        if (keeps[i] >= held)
+            assert_int_equal(w.held, held);
+        tsmbr_statistics s;
+        tsmbr_get_statistics(&r, &s);
+        assert_int_equal(s.allocated_bytes, 0);
+        assert_int_equal(s.wasted_bytes, 0);
+        assert_int_equal(s.reserved_bytes, w.held);
+        assert_int_equal(s.chunks, w.live);
+        work(&r, 2000);
+    }
+    tsmbr_destroy(&r);
+    watch_close(&w);
+}
+
+/* The same calls in the same order get the same blocks, and nothing is asked of the upstream. */
+static void reset_rewinds(void **state)
+{
+    (void)state;
+    enum { CALLS = 700, STREAMS = 60, ROUNDS = 4 };
+    static char buffer[777];
+    static void *first_round[CALLS];
+    for (uint64_t stream = 0; stream < STREAMS; stream++) {
+        dice settings = dice_make(run_seed(), 1000 + stream);
+        watch w;
+        watch_open(&w);
+        w.misalign = dice_below(&settings, 3) == 0 ? dice_below(&settings, 64) : 0;
+        tsmbr_config config = {.upstream = &w.upstream};
+        if (stream % 2 == 1)
+            config.buffer = buffer, config.buffer_size = dice_below(&settings, sizeof buffer);
+        if (stream % 3 == 1)
+            config.limit = 10000 + dice_below(&settings, 1000000);
+        if (stream % 5 == 1)
+            config.initial_size = dice_size(&settings, 100000);
+        size_t most = (size_t)1 << dice_below(&settings, 16);
+        tsmbr_resource r;
+        assert_int_equal(tsmbr_init(&r, &config), 0);
+        size_t calls = 0;
+        int count = CALLS;
+        for (int round = 0; round < ROUNDS; round++) {
+            dice roll = dice_make(run_seed(), stream);
+            for (int i = 0; i < count; i++) {
+                size_t bytes = dice_size(&roll, most);
+                void *p = tsmbr_allocate(&r, bytes, dice_alignment(&roll, 512));
+                if (round > 0)
+                    assert_ptr_equal(p, first_round[i]);
+                else if (p != NULL)
+                    first_round[i] = p;
+                else
+                    count = i; /* the limit: repeat the calls before this one */
+            }
+            if (round == 0)
+                calls = w.calls;
+            assert_int_equal(w.calls, calls);
+            tsmbr_statistics s;
+            tsmbr_get_statistics(&r, &s);
+            assert_int_equal(s.chunks, w.live);
+            assert_int_equal(s.reserved_bytes, w.held);
+            tsmbr_reset(&r, SIZE_MAX);
+        }
+        tsmbr_destroy(&r);
+        watch_close(&w);
+    }
+}
+
+/* A kept chunk is not spent on a request far smaller than it was made for. */
+static void a_kept_large_chunk_waits_for_its_like(void **state)
+{
+    (void)state;
+    watch w;
+    watch_open(&w);
+    char buffer[100];
+    tsmbr_resource r;
+    tsmbr_init(&r, &(tsmbr_config){.upstream = &w.upstream, .buffer = buffer, .buffer_size = sizeof buffer});
+    void *large = tsmbr_allocate(&r, 100000, 1);
+    tsmbr_reset(&r, SIZE_MAX);
+    assert_non_null(tsmbr_allocate(&r, 600, 1));
+    assert_ptr_equal(tsmbr_allocate(&r, 100000, 1), large);
+    assert_true(w.held < 101000);
+    tsmbr_destroy(&r);
+    watch_close(&w);
+}
+
+/* Memory that is held serves what fits it, even where its shape is not what was planned. */
+static void under_a_limit_kept_memory_is_the_last_resort(void **state)
+{
+    (void)state;
+    watch w;
+    watch_open(&w);
+    char buffer[100];
+    tsmbr_resource r;
+    tsmbr_init(&r, &(tsmbr_config){
+                       .upstream = &w.upstream, .buffer = buffer, .buffer_size = sizeof buffer, .limit = 50200});
+    assert_non_null(tsmbr_allocate(&r, 50000, 1)); /* a chunk of its own, and the limit is reached */
+    assert_int_equal(w.live, 1);
+    tsmbr_reset(&r, SIZE_MAX);
+    size_t served = 0;
+    while (served < 60000 && tsmbr_allocate(&r, 50, 1) != NULL)
+        served += 50;
+    assert_in_range(served, 50000, 50300);
+    assert_int_equal(w.calls, 1);
+    tsmbr_destroy(&r);
+    watch_close(&w);
+}
+
+/* Kept chunks serve requests of another shape, too, and blocks in them are apart. */
+static void kept_chunks_serve_any_shape(void **state)
+{
+    (void)state;
+    watch w;
+    watch_open(&w);
+    tsmbr_resource r;
+    tsmbr_init(&r, &(tsmbr_config){.upstream = &w.upstream});
+    dice roll = dice_make(run_seed(), 2);
+    for (int round = 0; round < 300; round++) {
+        blocks all = {0};
+        size_t most = (size_t)1 << dice_below(&roll, 18);
+        size_t total = dice_below(&roll, 400000);
+        for (size_t done = 0; done < total; done += 1 + most / 4) {
+            size_t bytes = dice_size(&roll, most), alignment = dice_alignment(&roll, 4096);
+            void *p = tsmbr_allocate(&r, bytes, alignment);
+            assert_non_null(p);
+            assert_int_equal((uintptr_t)p % alignment, 0);
+            assert_true(tsmbr_owns(&r, p));
+            blocks_add(&all, p, bytes, dice_roll(&roll));
+        }
+        assert_int_equal(blocks_check(&all), 0);
+        blocks_free(&all);
+        tsmbr_statistics s;
+        tsmbr_get_statistics(&r, &s);
+        assert_int_equal(s.chunks, w.live);
+        assert_int_equal(s.reserved_bytes, w.held);
+        tsmbr_reset(&r, dice_below(&roll, 3) == 0 ? dice_below(&roll, 1 << 20) : SIZE_MAX);
+    }
+    tsmbr_destroy(&r);
+    watch_close(&w);
+}
+
+/* ------------------------------------------------------------------------------- cleanups -- */
+
+static char order[200];
+static char a[] = "a", b[] = "b", c[] = "c", d[] = "d", x[] = "x", y[] = "y";
+
+static void note(void *name)
+{
+    strcat(order, name);
+}
+
+static void cleanups_run_in_reverse(void **state)
+{
+    (void)state;
+    watch w;
+    watch_open(&w);
+    tsmbr_resource r;
+    tsmbr_init(&r, &(tsmbr_config){.upstream = &w.upstream});
+    void (*const ends[])(tsmbr_resource *) = {tsmbr_release, tsmbr_destroy};
+    for (int i = 0; i < 2; i++) {
+        order[0] = 0;
+        assert_int_equal(tsmbr_on_release(&r, note, a), 0);
+        assert_int_equal(tsmbr_on_release(&r, note, b), 0);
+        assert_int_equal(tsmbr_on_release(&r, note, c), 0);
+        assert_string_equal(order, "");
+        if (i == 0) {
+            tsmbr_reset(&r, SIZE_MAX);
+            assert_string_equal(order, "cba");
+            tsmbr_reset(&r, SIZE_MAX);
+            assert_string_equal(order, "cba"); /* once each */
+            assert_int_equal(tsmbr_on_release(&r, note, d), 0);
+        }
+        ends[i](&r);
+        assert_string_equal(order, i == 0 ? "cbad" : "cba");
+        if (i == 1)
+            tsmbr_init(&r, &(tsmbr_config){.upstream = &w.upstream});
+    }
+    errno = 0;
+    assert_int_equal(tsmbr_on_release(&r, NULL, NULL), EINVAL);
+    assert_int_equal(errno, EINVAL);
+    tsmbr_destroy(&r);
+    watch_close(&w);
+}
+
+typedef struct chain {
+    tsmbr_resource *r;
+    char *text; /* in the resource: must still be there when the cleanup runs */
+    int left;
+} chain;
+
+static void link_cleanup(void *argument)
+{
+    chain *link = argument;
+    assert_string_equal(link->text, "still here");
+    strcat(order, x);
+    assert_non_null(tsmbr_allocate(link->r, 100, 8));
+    if (--link->left > 0)
+        assert_int_equal(tsmbr_on_release(link->r, link_cleanup, link), 0);
+}
+
+static void a_cleanup_may_use_the_resource(void **state)
+{
+    (void)state;
+    watch w;
+    watch_open(&w);
+    tsmbr_resource r;
+    tsmbr_init(&r, &(tsmbr_config){.upstream = &w.upstream});
+    order[0] = 0;
+    chain links = {&r, tsmbr_strdup(&r, "still here"), 5};
+    assert_int_equal(tsmbr_on_release(&r, note, y), 0);
+    assert_int_equal(tsmbr_on_release(&r, link_cleanup, &links), 0);
+    tsmbr_release(&r);
+    assert_string_equal(order, "xxxxxy");
+    tsmbr_destroy(&r);
+    watch_close(&w);
+}
+
+static void a_cleanup_needs_memory(void **state)
+{
+    (void)state;
+    char buffer[sizeof(void *) * 8];
+    tsmbr_resource r;
+    tsmbr_init(&r,
+               &(tsmbr_config){.upstream = tsmbr_null_upstream(), .buffer = buffer, .buffer_size = sizeof buffer});
+    order[0] = 0;
+    int registered = 0;
+    while (tsmbr_on_release(&r, note, y) == 0)
+        registered++;
+    assert_int_equal(errno, ENOMEM);
+    assert_true(registered == 1 || registered == 2);
+    tsmbr_release(&r);
+    assert_int_equal(strlen(order), registered);
+    tsmbr_destroy(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(release_returns_to_the_constructed_state),
+        cmocka_unit_test(release_gives_everything_back),
+        cmocka_unit_test(reset_keeps_what_it_may),
+        cmocka_unit_test(reset_rewinds),
+        cmocka_unit_test(a_kept_large_chunk_waits_for_its_like),
+        cmocka_unit_test(under_a_limit_kept_memory_is_the_last_resort),
+        cmocka_unit_test(kept_chunks_serve_any_shape),
+        cmocka_unit_test(cleanups_run_in_reverse),
+        cmocka_unit_test(a_cleanup_may_use_the_resource),
+        cmocka_unit_test(a_cleanup_needs_memory),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,168 @@
+/* Arithmetic: exhaustively against a naive search on small numbers, then at the edges of size_t. */
+#include "support.h"
+
+#include "place.h"
+
+/* The answer by trying every address. */
+static bool naive_fit(size_t base, size_t capacity, size_t next, size_t bytes, size_t alignment, size_t *offset)
+{
+    for (size_t o = next; o <= capacity; o++)
+        if ((base + o) % alignment == 0 && bytes <= capacity - o) {
+            *offset = o;
+            return true;
+        }
+    return false;
+}
+
+static void fit_is_exact(void **state)
+{
+    (void)state;
+    size_t fits = 0, misses = 0;
+    for (size_t base = 0; base < 20; base++)
+        for (size_t capacity = 0; capacity < 24; capacity++)
+            for (size_t next = 0; next <= capacity; next++)
+                for (size_t bytes = 1; bytes < 26; bytes++)
+                    for (size_t alignment = 1; alignment <= 32; alignment *= 2) {
+                        size_t offset = 0, end = 0, expected = 0;
+                        bool fit = place_fit(base, capacity, next, bytes, alignment, &offset, &end);
+                        assert_int_equal(fit, naive_fit(base, capacity, next, bytes, alignment, &expected));
+                        if (fit) {
+                            assert_int_equal(offset, expected);
+                            assert_int_equal(end, offset + bytes);
+                        }
+                        fits += fit;
+                        misses += !fit;
+                    }
+    assert_true(fits > 10000 && misses > 10000);
+}
+
+static void fit_does_not_wrap(void **state)
+{
+    (void)state;
+    size_t offset = 7, end = 7;
+    const size_t top = (size_t)1 << (sizeof(size_t) * 8 - 1);
+    for (size_t k = 0; k < 300; k++) {
+        assert_false(place_fit(4096, 1000, 10, SIZE_MAX - k, 8, &offset, &end));
+        assert_false(place_fit(4096, 1000, 10, SIZE_MAX - k, top, &offset, &end));
+        assert_false(place_fit(SIZE_MAX - 2000, 1000, 1000 - k, 301, 1, &offset, &end));
+    }
+    /* A chunk that ends with the address space, filled to the last byte. */
+    assert_true(place_fit(SIZE_MAX - 64, 64, 0, 64, 1, &offset, &end));
+    assert_int_equal(end, 64);
+    /* The next multiple of the alignment would be address 2^64. */
+    assert_false(place_fit(SIZE_MAX - 64, 64, 0, 1, 4096, &offset, &end));
+    assert_false(place_fit(top + 1, 100, 0, 1, top, &offset, &end));
+    assert_true(place_fit(top - 1, 100, 0, 1, top, &offset, &end));
+    assert_int_equal(offset, 1);
+}
+
+static void record_is_on_a_line_of_its_own(void **state)
+{
+    (void)state;
+    for (size_t base = 4096; base < 4096 + 130; base++)
+        for (size_t total = 0; total < 700; total++) {
+            size_t capacity = SIZE_MAX;
+            bool room = place_record(base, total, &capacity);
+            /* Everything from 127 bytes on has a whole aligned line in it. */
+            assert_true(room || total < PLACE_RECORD + PLACE_LINE - 1);
+            if (!room)
+                continue;
+            assert_int_equal((base + capacity) % PLACE_LINE, 0);
+            assert_true(capacity + PLACE_RECORD <= total);
+            assert_true(total - capacity - PLACE_RECORD < PLACE_LINE);
+        }
+    size_t capacity = 0;
+    assert_false(place_record(SIZE_MAX - 100, 4096, &capacity));
+    assert_false(place_record(4096, SIZE_MAX, &capacity));
+}
+
+/* place_total promises: wherever the chunk lands, the block fits. */
+static void total_is_enough_everywhere(void **state)
+{
+    (void)state;
+    for (size_t base = 4096; base < 4096 + 300; base += 7)
+        for (size_t bytes = 1; bytes < 400; bytes += 3)
+            for (size_t alignment = 1; alignment <= 1024; alignment *= 2) {
+                size_t total = 0, capacity = 0, offset = 0, end = 0;
+                assert_true(place_total(bytes, alignment, &total));
+                assert_true(place_record(base, total, &capacity));
+                assert_true(place_fit(base, capacity, 0, bytes, alignment, &offset, &end));
+            }
+}
+
+static void total_refuses_what_no_object_has(void **state)
+{
+    (void)state;
+    size_t total = 5;
+    const size_t top = (size_t)1 << (sizeof(size_t) * 8 - 1);
+    for (size_t alignment = 1; alignment != 0; alignment *= 2)
+        for (size_t k = 0; k < 300; k++)
+            assert_false(place_total(SIZE_MAX - k, alignment, &total));
+    assert_false(place_total(1, top, &total));
+    assert_false(place_total(PLACE_CHUNK_MAX, 1, &total));
+    assert_int_equal(total, 5);
+    assert_true(place_total(PLACE_CHUNK_MAX - 127, 1, &total));
+    assert_int_equal(total, PLACE_CHUNK_MAX);
+    assert_int_equal(place_first_total(SIZE_MAX), PLACE_CHUNK_MAX);
+    assert_int_equal(place_first_total(1000), 1127);
+}
+
+static void growth_doubles_to_a_cap(void **state)
+{
+    (void)state;
+    size_t held = 0;
+    size_t chunks = 0;
+    for (; held < 10 * PLACE_GROWTH_CAP; chunks++) {
+        size_t next = place_next_total(PLACE_FIRST_DEFAULT, held);
+        assert_true(next >= PLACE_FIRST_DEFAULT && next <= PLACE_GROWTH_CAP);
+        assert_true(next == PLACE_GROWTH_CAP || next == PLACE_FIRST_DEFAULT || next == held);
+        held += next;
+    }
+    assert_true(chunks < 30);
+    assert_int_equal(place_next_total(100, SIZE_MAX), PLACE_GROWTH_CAP);
+    assert_int_equal(place_next_total(PLACE_CHUNK_MAX, 0), PLACE_CHUNK_MAX);
+    assert_int_equal(place_next_total(3 * PLACE_GROWTH_CAP, 9 * PLACE_GROWTH_CAP), 3 * PLACE_GROWTH_CAP);
+}
+
+static void products_are_checked(void **state)
+{
+    (void)state;
+    size_t product = 5;
+    assert_false(place_product(SIZE_MAX, 2, &product));
+    assert_false(place_product(2, SIZE_MAX, &product));
+    assert_false(place_product(SIZE_MAX / 2 + 1, 2, &product));
+    assert_int_equal(product, 5);
+    assert_true(place_product(SIZE_MAX, 1, &product));
+    assert_int_equal(product, SIZE_MAX);
+    assert_true(place_product(0, SIZE_MAX, &product));
+    assert_int_equal(product, 0);
+    assert_true(place_product(SIZE_MAX, 0, &product));
+    assert_int_equal(product, 0);
+}
+
+static void alignments_are_powers_of_two(void **state)
+{
+    (void)state;
+    size_t good = 0;
+    for (size_t a = 0; a < 70000; a++)
+        good += place_alignment_ok(a);
+    assert_int_equal(good, 17);
+    assert_false(place_alignment_ok(0));
+    assert_true(place_alignment_ok(((size_t)1) << (sizeof(size_t) * 8 - 1)));
+    assert_false(place_alignment_ok(SIZE_MAX));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(fit_is_exact),
+        cmocka_unit_test(fit_does_not_wrap),
+        cmocka_unit_test(record_is_on_a_line_of_its_own),
+        cmocka_unit_test(total_is_enough_everywhere),
+        cmocka_unit_test(total_refuses_what_no_object_has),
+        cmocka_unit_test(growth_doubles_to_a_cap),
+        cmocka_unit_test(products_are_checked),
+        cmocka_unit_test(alignments_are_powers_of_two),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,75 @@
+/* AdvanceWon / AdvanceLost, and CarveWon / CarveLost in kept large chunks: threads go through the chunks that
+ * reset kept, together. */
+#include "support.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+
+enum { THREADS = 8 };
+
+typedef struct frames {
+    watch w;
+    tsmbr_resource r;
+    blocks b[THREADS];
+    atomic_size_t faults;
+    size_t grants[1000];
+} frames;
+
+static void frame_work(void *argument, size_t index, size_t round)
+{
+    frames *f = argument;
+    dice d = dice_make(7, index);
+    for (int i = 0; i < 200; i++) {
+        size_t bytes = i % 40 == 13 ? 2000 : 1 + dice_below(&d, 100);
+        void *p = tsmbr_allocate(&f->r, bytes, 8);
+        if (p == NULL) {
+            f->faults++;
+            return;
+        }
+        blocks_add(&f->b[index], p, bytes, round);
+    }
+}
+
+static void frame_at_rest(void *argument, size_t round)
+{
+    frames *f = argument;
+    blocks all = {0};
+    for (int i = 0; i < THREADS; i++) {
+        blocks_append(&all, &f->b[i]);
+        f->b[i].count = 0;
+    }
+    f->faults += blocks_check(&all);
+    blocks_free(&all);
+    tsmbr_statistics s;
+    tsmbr_get_statistics(&f->r, &s);
+    f->faults += s.chunks != f->w.live || s.reserved_bytes != f->w.held;
+    tsmbr_reset(&f->r, SIZE_MAX);
+    tsmbr_get_statistics(&f->r, &s);
+    f->faults += s.chunks != f->w.live || s.reserved_bytes != f->w.held || s.allocated_bytes != 0;
+    f->grants[round] = f->w.grants;
+}
+
+static void kept_chunks_are_shared(void **state)
+{
+    (void)state;
+    static frames f;
+    watch_open(&f.w);
+    tsmbr_init(&f.r, &(tsmbr_config){.upstream = &f.w.upstream});
+    size_t rounds = rounds_for(500);
+    run_rounds(THREADS, rounds, frame_work, frame_at_rest, &f);
+    assert_int_equal(f.faults, 0);
+    printf("chunks asked for: %zu in the first round, %zu in all\n", f.grants[0], f.grants[rounds - 1]);
+    /* The threads interleave anew each round, so that a chunk more may be needed, but not often. */
+    assert_true(f.grants[rounds - 1] <= 2 * f.grants[0] + 10);
+    assert_true(f.grants[rounds - 1] == f.grants[rounds / 2]);
+    tsmbr_destroy(&f.r);
+    watch_close(&f.w);
+    for (int i = 0; i < THREADS; i++)
+        blocks_free(&f.b[i]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(kept_chunks_are_shared)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,66 @@
+/* Statistics and ownership while others allocate: never torn, never going back, never above what is
+ * held; a block is owned from the moment its thread has it. */
+#include "support.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+
+enum { WRITERS = 4, READERS = 2, EACH = 20000 };
+
+typedef struct watched {
+    tsmbr_resource r;
+    atomic_size_t running;
+    _Atomic(void *) latest;
+    atomic_size_t looks;
+    atomic_size_t faults;
+} watched;
+
+static void write_or_read(void *argument, size_t index)
+{
+    watched *s = argument;
+    if (index < WRITERS) {
+        dice d = dice_make(run_seed(), index);
+        for (int i = 0; i < EACH; i++) {
+            size_t bytes = i % 1000 == 500 ? 50000 : dice_size(&d, 200);
+            void *p = tsmbr_allocate(&s->r, bytes, dice_alignment(&d, 64));
+            if (p == NULL || !tsmbr_owns(&s->r, p))
+                s->faults++;
+            atomic_store_explicit(&s->latest, p, memory_order_release);
+        }
+        s->running--;
+        return;
+    }
+    tsmbr_statistics before = {0}, now;
+    do {
+        tsmbr_get_statistics(&s->r, &now);
+        s->faults += now.allocated_bytes < before.allocated_bytes;
+        s->faults += now.chunks < before.chunks;
+        s->faults += now.peak_reserved_bytes < before.peak_reserved_bytes;
+        s->faults += now.lost_races < before.lost_races;
+        s->faults += now.allocated_bytes > now.reserved_bytes; /* read after the walk */
+        void *p = atomic_load_explicit(&s->latest, memory_order_acquire);
+        s->faults += p != NULL && !tsmbr_owns(&s->r, p);
+        s->faults += tsmbr_owns(&s->r, s);
+        before = now;
+        s->looks++;
+    } while (s->running != 0);
+}
+
+static void readers_see_sound_values(void **state)
+{
+    (void)state;
+    static watched s;
+    s.running = WRITERS;
+    (void)run_seed();
+    run_threads(WRITERS + READERS, write_or_read, &s);
+    assert_int_equal(s.faults, 0);
+    assert_true(s.looks >= READERS);
+    printf("%zu looks\n", (size_t)s.looks);
+    tsmbr_destroy(&s.r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(readers_see_sound_values)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
