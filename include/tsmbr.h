@@ -40,9 +40,10 @@
  * Progress
  * --------
  *
- * The library holds no lock and waits for no thread. A compare-and-swap is lost only to another
- * thread's operation that took effect, so some thread always gets on; one thread alone may retry
- * without bound while others succeed (lock-free, not wait-free).
+ * The library holds no lock. A compare-and-swap is lost only to another thread's operation that took
+ * effect, so some thread always gets on; one thread alone may retry without bound while others
+ * succeed (lock-free, not wait-free). A stalled thread stops nobody: a call that could use the chunk
+ * another thread is asking for yields the processor a bounded number of times, then asks itself.
  *
  * A call that needs a new chunk calls the upstream, and is only as lock-free as the upstream is.
  * malloc takes locks. tsmbr_try_allocate never calls the upstream.

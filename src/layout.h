@@ -74,10 +74,10 @@ typedef struct resource {
     chunk buffer; /* the caller's storage; capacity 0: none */
 
     unsigned char apart_counters[72];
-    TSMBR_ATOMIC(size_t) reserved;    /* bytes held from the upstream, or being asked of it */
-    TSMBR_ATOMIC(size_t) published;   /* of these, bytes in chunks that have joined a list */
-    TSMBR_ATOMIC(size_t) large_bytes; /* bytes of chunks with a large block */
-    TSMBR_ATOMIC(size_t) lost;        /* compare-and-swaps lost */
+    TSMBR_ATOMIC(size_t) reserved;     /* bytes held from the upstream, or being asked of it */
+    TSMBR_ATOMIC(size_t) published;    /* of these, bytes in chunks that have joined a list */
+    TSMBR_ATOMIC(size_t) large_weight; /* what chunks with a large block count for in growth */
+    TSMBR_ATOMIC(size_t) lost;         /* compare-and-swaps lost */
 } resource;
 
 #ifndef TSMBR_LAYOUT_FREE /* a checker's atomics may be larger */

@@ -94,7 +94,7 @@ void tsmbr_reset(tsmbr_resource *self, size_t keep_bytes)
     large_store_relaxed(r, newest);
     reserved_store_relaxed(r, kept);
     published_store_relaxed(r, kept);
-    large_bytes_store_relaxed(r, 0);
+    large_weight_store_relaxed(r, 0);
 }
 
 void tsmbr_release(tsmbr_resource *self)

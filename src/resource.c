@@ -138,6 +138,7 @@ typedef struct request {
     size_t alignment;
     size_t need;                    /* bytes of chunk that serve it anywhere; SIZE_MAX: no chunk can */
     const tsmbr_upstream *upstream; /* NULL: memory already held only */
+    size_t grown;                   /* size of the next chunk if nothing stands in its way */
     size_t lost;                    /* compare-and-swaps lost so far */
 } request;
 
@@ -178,6 +179,13 @@ static void *resource_install(resource *r, chunk *c, request *q, size_t total)
     return NULL;
 }
 
+/* A chunk with a large block counts in growth as a next chunk, had it been one, so that requests of
+ * any size make chunks grow, and a single huge one does not make them huge. */
+static void resource_weigh(resource *r, size_t total, size_t grown)
+{
+    large_weight_add_relaxed(r, total < grown ? total : grown);
+}
+
 /* Put the block into a new chunk of its own. NULL if it was refused. LinkLost is another thread's
  * LinkWon, whose call is then finished. */
 static void *resource_link(resource *r, const chunk *c, request *q)
@@ -194,7 +202,7 @@ static void *resource_link(resource *r, const chunk *c, request *q)
         ++q->lost;
     }
     published_add_relaxed(r, q->need);
-    large_bytes_add_relaxed(r, q->need);
+    resource_weigh(r, q->need, q->grown);
     return block;
 }
 
@@ -207,7 +215,7 @@ static void *resource_claim(resource *r, request *q, bool any)
             continue;
         void *block = chunk_carve(kept, q->bytes, q->alignment, CHUNK_INSIST, &q->lost);
         if (block != NULL) {
-            large_bytes_add_relaxed(r, kept->allocation_size);
+            resource_weigh(r, kept->allocation_size, q->grown);
             return block;
         }
     }
@@ -215,11 +223,10 @@ static void *resource_claim(resource *r, request *q, bool any)
 }
 
 /* A block for a request from memory other than c and the chunk that follows it. NULL if there was
- * none to be had, or if another thread was faster: then head is no longer c. `grown` is the size of
- * the next chunk if nothing stands in its way. */
-static void *resource_extend(resource *r, chunk *c, request *q, size_t grown)
+ * none to be had, or if another thread was faster: then head is no longer c. */
+static void *resource_extend(resource *r, chunk *c, request *q)
 {
-    size_t total = c == NULL && grown < q->need ? q->need : grown;
+    size_t total = c == NULL && q->grown < q->need ? q->need : q->grown;
     size_t reserved = reserved_load_relaxed(r);
     if (r->limit != 0 && total > r->limit - reserved)
         total = r->limit - reserved;
@@ -255,17 +262,17 @@ static void *resource_round(resource *r, request *q, bool *again)
             return block;
     }
     size_t first = r->first_total != 0 ? r->first_total : PLACE_FIRST_DEFAULT;
-    size_t grown = place_next_total(first, (c != NULL ? c->held : 0) + large_bytes_load_relaxed(r));
+    q->grown = place_next_total(first, (c != NULL ? c->held : 0) + large_weight_load_relaxed(r));
     if (c != NULL && c->follow != NULL) {
         size_t kept = c->follow->allocation_size;
-        if (place_shares(q->need, kept < grown ? kept : grown)) {
+        if (place_shares(q->need, kept < q->grown ? kept : q->grown)) {
             if (!head_cas_release(r, c, c->follow))
                 ++q->lost;
             *again = true;
             return NULL;
         }
     }
-    void *block = resource_extend(r, c, q, grown);
+    void *block = resource_extend(r, c, q);
     *again = block == NULL && head_load_acquire(r) != c;
     return block;
 }
@@ -280,7 +287,7 @@ static TSMBR_COLD void *resource_allocate_slow(resource *r, size_t bytes, size_t
     if (!place_alignment_ok(alignment))
         return NULL;
     int saved_errno = errno;
-    request q = {bytes, alignment, SIZE_MAX, upstream, lost};
+    request q = {bytes, alignment, SIZE_MAX, upstream, 0, lost};
     if (upstream == NULL)
         q.upstream = resource_upstream(r);
     else if (upstream == &no_upstream)

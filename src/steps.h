@@ -162,7 +162,7 @@ static inline void reserved_store_relaxed(resource *r, size_t value)
 /* ----------------------------------------------------------------------------- counters -- */
 
 /* Relaxed, all of them. stale: published is at most too small, which makes a call look again before
- * it is refused; large_bytes is at most too small, which makes the next chunk smaller than it could
+ * it is refused; large_weight is at most too small, which makes the next chunk smaller than it could
  * be; lost decides nothing. At rest the caller's own synchronization carries them. */
 static inline size_t published_load_relaxed(const resource *r)
 {
@@ -182,22 +182,22 @@ static inline void published_store_relaxed(resource *r, size_t value)
     atomic_store_explicit(&r->published, value, RELAXED);
 }
 
-static inline size_t large_bytes_load_relaxed(const resource *r)
+static inline size_t large_weight_load_relaxed(const resource *r)
 {
     TSMBR_BEFORE_STEP();
-    return atomic_load_explicit(&((resource *)r)->large_bytes, RELAXED);
+    return atomic_load_explicit(&((resource *)r)->large_weight, RELAXED);
 }
 
-static inline void large_bytes_add_relaxed(resource *r, size_t bytes)
+static inline void large_weight_add_relaxed(resource *r, size_t bytes)
 {
     TSMBR_BEFORE_STEP();
-    atomic_fetch_add_explicit(&r->large_bytes, bytes, RELAXED);
+    atomic_fetch_add_explicit(&r->large_weight, bytes, RELAXED);
 }
 
-static inline void large_bytes_store_relaxed(resource *r, size_t value)
+static inline void large_weight_store_relaxed(resource *r, size_t value)
 {
     TSMBR_BEFORE_STEP();
-    atomic_store_explicit(&r->large_bytes, value, RELAXED);
+    atomic_store_explicit(&r->large_weight, value, RELAXED);
 }
 
 static inline size_t lost_load_relaxed(const resource *r)

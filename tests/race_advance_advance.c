@@ -59,9 +59,9 @@ static void kept_chunks_are_shared(void **state)
     run_rounds(THREADS, rounds, frame_work, frame_at_rest, &f);
     assert_int_equal(f.faults, 0);
     printf("chunks asked for: %zu in the first round, %zu in all\n", f.grants[0], f.grants[rounds - 1]);
-    /* The threads interleave anew each round, so that a chunk more may be needed, but not often. */
-    assert_true(f.grants[rounds - 1] <= 2 * f.grants[0] + 10);
-    assert_true(f.grants[rounds - 1] == f.grants[rounds / 2]);
+    /* The threads interleave anew each round, so that now and then a chunk more is needed; far from
+     * as many as if the kept ones were not used, which is some ten a round. */
+    assert_true(f.grants[rounds - 1] < f.grants[0] + rounds / 5);
     tsmbr_destroy(&f.r);
     watch_close(&f.w);
     for (int i = 0; i < THREADS; i++)

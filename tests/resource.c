@@ -362,6 +362,24 @@ static void growth_follows_large_requests_too(void **state)
     }
 }
 
+/* One huge request does not make the chunks of all small ones after it huge. */
+static void a_huge_request_does_not_inflate_growth(void **state)
+{
+    (void)state;
+    watch w;
+    watch_open(&w);
+    tsmbr_resource r;
+    make(&r, &w, (tsmbr_config){0});
+    assert_non_null(tsmbr_allocate(&r, 100, 8));
+    assert_non_null(tsmbr_allocate(&r, (size_t)100 << 20, 8));
+    size_t calls = w.calls;
+    while (w.calls == calls)
+        assert_non_null(tsmbr_allocate(&r, 100, 8));
+    assert_true(w.last_bytes <= 4096);
+    tsmbr_destroy(&r);
+    watch_close(&w);
+}
+
 static void small_stays_small(void **state)
 {
     (void)state;
@@ -609,6 +627,7 @@ int main(void)
         cmocka_unit_test(an_impossible_initial_size_is_forgotten),
         cmocka_unit_test(growth_is_geometric),
         cmocka_unit_test(growth_follows_large_requests_too),
+        cmocka_unit_test(a_huge_request_does_not_inflate_growth),
         cmocka_unit_test(small_stays_small),
         cmocka_unit_test(a_large_request_keeps_the_current_chunk),
         cmocka_unit_test(over_alignment_in_a_fresh_chunk),
