@@ -71,7 +71,7 @@ mutants: ## break the library on purpose, once per guard: every mutant must turn
 bench: ## compare with malloc, an arena behind a mutex, and one private std::pmr arena per thread
 	@$(BOOTSTRAP) build bench
 	@$(call build,bench)
-	@$(BUILD)/bench/bench/tsmbr_bench
+	@$(BUILD)/bench/bench/tsmbr_bench $(BENCH_FLAGS)
 
 install: ## install header, libraries, pkg-config file and CMake package under PREFIX
 	@$(BOOTSTRAP) build
