@@ -32,6 +32,7 @@ test = cd $(BUILD)/$(1) && $(CTEST)
 check: ## build with gcc; run all tests, the README's examples, an installation, the mutants
 	@$(BOOTSTRAP) build test
 	@$(call build,gcc)
+	@scripts/check-source
 	@scripts/check-readme
 	@scripts/check-install $(BUILD)/gcc
 	@scripts/mutants
@@ -90,10 +91,11 @@ format-check: ## fail if a source file is not formatted
 	@$(BOOTSTRAP) lint
 	@$(sources) | xargs clang-format --dry-run --Werror
 
-tidy: ## clang-tidy over the library and its header
+tidy: ## clang-tidy and cppcheck over the library and its headers
 	@$(BOOTSTRAP) build test lint clang
-	@$(call build,clang)
-	@clang-tidy --quiet -p $(BUILD)/clang src/*.c tests/test_thread_safe_monotonic_buffer.cpp
+	@cmake --preset clang >/dev/null
+	@clang-tidy --quiet -p $(BUILD)/clang src/*.c examples/hello.c examples/hello.cpp
+	@cppcheck --enable=warning,performance,portability --error-exitcode=1 --std=c11 --inline-suppr -q -Iinclude src
 
 clean: ## remove what was built
 	@rm -rf $(BUILD)

@@ -1,5 +1,6 @@
 /* helpers.c - copies and formatted text, on top of the public interface alone. */
 #include <errno.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -15,8 +16,12 @@ void *tsmbr_calloc(tsmbr_resource *self, size_t count, size_t size)
 
 static void *duplicate(tsmbr_resource *self, const void *source, size_t bytes, size_t extra, size_t alignment)
 {
-    if (source == NULL && bytes + extra != 0) {
+    if (source == NULL && (bytes != 0 || extra != 0)) {
         errno = EINVAL;
+        return NULL;
+    }
+    if (bytes > SIZE_MAX - extra) {
+        errno = ENOMEM;
         return NULL;
     }
     char *block = tsmbr_allocate(self, bytes + extra, alignment);

@@ -86,8 +86,8 @@ _Static_assert(sizeof(resource) <= sizeof(tsmbr_resource), "the public type has 
 _Static_assert(_Alignof(resource) <= _Alignof(tsmbr_resource), "and its alignment");
 _Static_assert(sizeof(size_t) == sizeof(uintptr_t), "addresses are counted in size_t");
 _Static_assert(ATOMIC_POINTER_LOCK_FREE == 2, "lock-free needs lock-free pointers");
-_Static_assert((sizeof(size_t) <= sizeof(long) ? ATOMIC_LONG_LOCK_FREE : ATOMIC_LLONG_LOCK_FREE) == 2,
-               "and lock-free sizes");
+_Static_assert(sizeof(size_t) > sizeof(long) || ATOMIC_LONG_LOCK_FREE == 2, "and lock-free sizes");
+_Static_assert(sizeof(size_t) <= sizeof(long) || ATOMIC_LLONG_LOCK_FREE == 2, "of whatever kind");
 #endif
 
 static inline resource *resource_of(tsmbr_resource *self)

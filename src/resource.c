@@ -10,7 +10,8 @@
  *
  * Not here: release, reset and cleanups (lifetime.c), statistics (statistics.c). */
 #if !defined(_WIN32) && !defined(_POSIX_C_SOURCE)
-#define _POSIX_C_SOURCE 200112L /* sched_yield */
+/* sched_yield */
+#define _POSIX_C_SOURCE 200112L // NOLINT(*-reserved-identifier,cert-dcl*): the system reads this name
 #endif
 
 #include <errno.h>

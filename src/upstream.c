@@ -1,6 +1,7 @@
 /* upstream.c - the upstreams that come with the library. */
 #if !defined(_WIN32) && !defined(_POSIX_C_SOURCE)
-#define _POSIX_C_SOURCE 200112L /* posix_memalign */
+/* posix_memalign */
+#define _POSIX_C_SOURCE 200112L // NOLINT(*-reserved-identifier,cert-dcl*): the system reads this name
 #endif
 
 #include <stddef.h>

@@ -24,8 +24,14 @@ static void texts_are_copied(void **state)
     assert_null(tsmbr_strdup(&r, NULL));
     assert_int_equal(errno, EINVAL);
     errno = 0;
-    assert_null(tsmbr_strndup(&r, NULL, 3));
-    assert_int_equal(errno, EINVAL);
+    for (size_t k = 0; k < 3; k++) {
+        errno = 0;
+        assert_null(tsmbr_strndup(&r, NULL, k));
+        assert_int_equal(errno, EINVAL);
+        errno = 0;
+        assert_null(tsmbr_strndup(&r, NULL, SIZE_MAX - k));
+        assert_int_equal(errno, EINVAL);
+    }
     tsmbr_destroy(&r);
 }
 
