@@ -21,7 +21,7 @@ help: ## this list
 
 demo: ## index /usr/include (or PATHS) with many threads: one shared resource against malloc and a mutex
 	@$(BOOTSTRAP) build
-	@cmake --preset gcc -DTSMBR_BUILD_TESTS=OFF -B $(BUILD)/demo >/dev/null
+	@cmake --preset gcc -B $(BUILD)/demo -DTSMBR_BUILD_TESTS=OFF -DTSMBR_WERROR=OFF >/dev/null
 	@cmake --build $(BUILD)/demo --target word_index -- --quiet
 	@$(BUILD)/demo/examples/word_index --compare $(if $(THREADS),--threads $(THREADS)) $(PATHS)
 
@@ -77,7 +77,7 @@ bench: ## compare with malloc, an arena behind a mutex, and one private std::pmr
 install: ## install header, libraries, pkg-config file and CMake package under PREFIX
 	@$(BOOTSTRAP) build
 	@cmake --preset gcc -B $(BUILD)/install -DCMAKE_BUILD_TYPE=Release -DCMAKE_INSTALL_PREFIX="$(PREFIX)" \
-	  -DTSMBR_BUILD_TESTS=OFF -DTSMBR_BUILD_EXAMPLES=OFF >/dev/null
+	  -DTSMBR_BUILD_TESTS=OFF -DTSMBR_BUILD_EXAMPLES=OFF -DTSMBR_WERROR=OFF >/dev/null
 	@cmake --build $(BUILD)/install -- --quiet
 	@DESTDIR="$(DESTDIR)" cmake --install $(BUILD)/install
 

@@ -1,11 +1,9 @@
 // hello.cpp - four threads fill std::pmr containers from one arena.
 #include <iostream>
-#include <memory_resource>
 #include <string>
 #include <thread>
+#include <thread_safe_monotonic_buffer.hpp>
 #include <vector>
-
-#include "thread_safe_monotonic_buffer.hpp"
 
 int main()
 {
@@ -19,7 +17,6 @@ int main()
         });
     for (auto &thread : threads)
         thread.join();
-
     std::size_t count = 0;
     for (const auto &list : lists)
         for (const auto &text : list)

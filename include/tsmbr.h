@@ -58,7 +58,10 @@
  *   EINVAL   the alignment is zero or not a power of two
  *   ENOMEM   the upstream refused, the limit would be exceeded, or the size cannot be represented
  *
- * A successful call leaves errno as it was.
+ * Under a limit the bytes of chunks that other threads are asking for at that moment count; a
+ * request that only they stand in the way of looks again for a while before it is refused.
+ * tsmbr_printf also passes on what vsnprintf reports. tsmbr_try_allocate and tsmbr_try_resize do not
+ * touch errno. A successful call leaves it as it was.
  *
  *
  * Surplus
@@ -66,8 +69,8 @@
  *
  * When several threads meet the end of a chunk together each may ask the upstream for the next one.
  * One is installed; the others go straight back. At any instant the chunks held from the upstream
- * and not in use are at most one for each thread that is inside a call; when no call is running
- * there are none.
+ * and neither in use nor kept by reset are at most one for each thread that is inside a call; when
+ * no call is running there are none.
  */
 #ifndef TSMBR_H
 #define TSMBR_H
@@ -200,8 +203,10 @@ TSMBR_API const tsmbr_upstream *tsmbr_upstream_resource(const tsmbr_resource *re
  * Threads: any, at once.
  * Progress: lock-free, the upstream aside.
  * Ordering: none. Pass the pointer to another thread by the program's own synchronization.
- * Cost: one compare-and-swap; at a chunk's end one upstream call and one more compare-and-swap.
- * A request over a quarter of the next chunk gets a chunk of its own, and the current one stays. */
+ * Cost: one compare-and-swap; at a chunk's end one upstream call and one more compare-and-swap. A
+ * request that would take over a quarter of the next chunk gets a chunk of its own, and the current
+ * one, if there is one, stays; after reset, one of the kept chunks, found in time linear in the
+ * number of those. */
 TSMBR_API TSMBR_MUST_USE TSMBR_ALIGNED_BY(3) void *tsmbr_allocate(tsmbr_resource *resource, size_t bytes,
                                                                   size_t alignment);
 
@@ -214,7 +219,7 @@ TSMBR_API TSMBR_MUST_USE TSMBR_ALIGNED_BY(3) void *tsmbr_try_allocate(tsmbr_reso
 /* tsmbr_allocate, but a chunk that this call needs is asked of `upstream`, and the chunk of a lost
  * race goes back to it, too. For wrappers that carry something through a call: an exception, a
  * memory node, a tag. release returns all chunks to the resource's own upstream, so the two must
- * be interchangeable. A NULL upstream makes this tsmbr_try_allocate. */
+ * be interchangeable. With a NULL upstream, from memory already held only. */
 TSMBR_API TSMBR_MUST_USE TSMBR_ALIGNED_BY(3) void *tsmbr_allocate_from(tsmbr_resource *resource, size_t bytes,
                                                                        size_t alignment,
                                                                        const tsmbr_upstream *upstream);
@@ -236,7 +241,7 @@ TSMBR_API void tsmbr_deallocate(tsmbr_resource *resource, void *ptr, size_t byte
  * Returns true if the block now has new_bytes bytes: always when it does not grow; when it grows,
  * only if it is the last block of the current chunk and the chunk has room. The bytes given up by
  * shrinking are handed out again only if the block was the last one. False for a NULL ptr.
- * Threads: the block's owner. Progress: wait-free but for compare-and-swaps lost to others.
+ * Threads: the block's owner. Progress: wait-free.
  * Ordering: what the owner did with given-up bytes happens before their next owner gets them. */
 TSMBR_API bool tsmbr_try_resize(tsmbr_resource *resource, void *ptr, size_t old_bytes, size_t new_bytes);
 
@@ -258,10 +263,10 @@ TSMBR_API bool tsmbr_owns(const tsmbr_resource *resource, const void *ptr);
  * Threads: all others out, see the grid. All blocks end here. */
 TSMBR_API void tsmbr_release(tsmbr_resource *resource);
 
-/* Forget all blocks but keep chunks for reuse, oldest first, those that add up to at most
- * `keep_bytes` bytes; SIZE_MAX keeps all, 0 is release. With all kept, the same calls in the same
- * order, if none of them failed, get the same blocks again and ask the upstream for nothing. Runs
- * the cleanups first.
+/* Forget all blocks but keep chunks for reuse, those that add up to at most `keep_bytes` bytes, the
+ * oldest first, chunks of large blocks last; SIZE_MAX keeps all, 0 is release. With all kept, no
+ * limit and an upstream that refuses nothing, the same calls in the same order get the same blocks
+ * again and ask the upstream for nothing. Runs the cleanups first.
  * Threads: all others out, see the grid. All blocks end here. */
 TSMBR_API void tsmbr_reset(tsmbr_resource *resource, size_t keep_bytes);
 
@@ -282,12 +287,13 @@ typedef struct tsmbr_statistics {
     size_t peak_reserved_bytes; /* the most of that since init; what is surplus for a moment, see
                                    above, is in neither; never above the limit */
     size_t chunks;              /* chunks in use or kept, from the upstream */
-    size_t lost_races;          /* compare-and-swaps lost to another thread since init */
+    size_t lost_races;          /* compare-and-swaps on chunks and lists lost to another
+                                   thread since init */
     size_t wasted_bytes;        /* ends of chunks that were left behind */
 } tsmbr_statistics;
 
-/* Any thread, while others allocate. Exact when no other call runs; while they do, each field is a
- * value it had at some instant of the call. Cost: linear in the number of chunks. */
+/* Any thread, while others allocate. Exact when no other call runs; while they do, each chunk's part
+ * of a sum is read at some instant of the call. Cost: linear in the number of chunks. */
 TSMBR_API void tsmbr_get_statistics(const tsmbr_resource *resource, tsmbr_statistics *statistics);
 
 /* --------------------------------------------------------------------------------- helpers -- */

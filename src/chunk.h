@@ -39,12 +39,12 @@ static inline void *chunk_carve(chunk *c, size_t bytes, size_t alignment, size_t
     return NULL;
 }
 
-/* chunk_carve on a chunk no other thread can see: no step, never lost. */
+/* chunk_carve on an empty chunk no other thread can see: no step, never lost. */
 static inline void *chunk_carve_private(chunk *c, size_t bytes, size_t alignment)
 {
     size_t offset = 0;
     size_t end = 0;
-    if (!place_fit(chunk_base(c), c->capacity, next_load_relaxed(c), bytes, alignment, &offset, &end))
+    if (!place_fit(chunk_base(c), c->capacity, 0, bytes, alignment, &offset, &end))
         return NULL;
     next_store_relaxed(c, end);
     return c->allocation_ptr + offset;

@@ -1,8 +1,7 @@
-/* contract.h - one way to write down a contract, three readings.
+/* contract.h - contracts of functions, checked in debug builds.
  *
- * REQUIRE    a duty of the caller, where checking it costs too much in production
- * ENSURE     a promise of the function that contains it
- * INVARIANT  a property of a structure that every function keeps
+ * REQUIRE  a duty of the caller, where checking it costs too much in production
+ * ENSURE   a promise of the function that contains it
  *
  * With TSMBR_DEBUG a broken one prints what it is and aborts; without, it is parsed and costs
  * nothing. Never name two shared words loaded apart in one of these: other threads move between. */
@@ -23,6 +22,5 @@
 
 #define REQUIRE(condition) TSMBR_CONTRACT("caller's duty", condition)
 #define ENSURE(condition) TSMBR_CONTRACT("promise", condition)
-#define INVARIANT(condition) TSMBR_CONTRACT("invariant", condition)
 
 #endif

@@ -5,8 +5,9 @@
  * block while the chunk is still private, and publish it with the block in it. A winner is finished
  * by that one step, so a loser has lost to a finished allocation: this is all of lock-freedom.
  *
- * A request that would fill much of a new chunk does not become current: it is carved from a kept
- * chunk further on, or gets a chunk of its own in the large list. The current chunk's room stays.
+ * A request that would fill much of a new chunk does not replace the current one: it is carved from a
+ * chunk that reset kept of the large list, or gets a chunk of its own there. The current chunk's room
+ * stays.
  *
  * Not here: release, reset and cleanups (lifetime.c), statistics (statistics.c). */
 #if !defined(_WIN32) && !defined(_POSIX_C_SOURCE)
@@ -207,31 +208,48 @@ static void *resource_link(resource *r, const chunk *c, request *q)
     return block;
 }
 
-/* Put the block into a chunk that reset kept of the large list: an empty one of about its size, or,
- * where there is nothing else to be had, any with room. */
-static void *resource_claim(resource *r, request *q, bool any)
+/* Put the block into an empty chunk of about its size that reset kept of the large list. */
+static void *resource_claim(resource *r, request *q)
 {
     for (chunk *kept = r->kept_large; kept != NULL; kept = kept->follow) {
-        if (!any && (next_load_relaxed(kept) != 0 || place_shares(q->need, kept->allocation_size)))
+        size_t total = kept->allocation_size;
+        if (next_load_relaxed(kept) != 0 || q->need > total || place_shares(q->need, total))
             continue;
         void *block = chunk_carve(kept, q->bytes, q->alignment, CHUNK_INSIST, &q->lost);
         if (block != NULL) {
-            resource_weigh(r, kept->allocation_size, q->grown);
+            resource_weigh(r, total, q->grown);
             return block;
         }
     }
     return NULL;
 }
 
-/* A block for a request from memory other than c and the chunk that follows it. NULL if there was
- * none to be had, or if another thread was faster: then head is no longer c. */
-static void *resource_extend(resource *r, chunk *c, request *q)
+/* Put the block into any of them. */
+static void *resource_claim_any(resource *r, request *q)
+{
+    void *block = NULL;
+    for (chunk *kept = r->kept_large; kept != NULL && block == NULL; kept = kept->follow)
+        block = chunk_carve(kept, q->bytes, q->alignment, CHUNK_INSIST, &q->lost);
+    return block;
+}
+
+/* The size of the next chunk under the limit: of what is left, half, so that threads that need a
+ * chunk at the same time find something, too. */
+static size_t resource_next_total(const resource *r, const chunk *c, const request *q)
 {
     size_t total = c == NULL && q->grown < q->need ? q->need : q->grown;
     size_t reserved = reserved_load_relaxed(r);
-    if (r->limit != 0 && total > r->limit - reserved)
-        total = r->limit - reserved;
+    if (r->limit != 0 && total > (r->limit - reserved) / 2)
+        total = (r->limit - reserved) / 2;
+    return total;
+}
+
+/* A block for a request from memory other than the current chunk c and those that follow it. NULL
+ * if there was none to be had, or if another thread was faster: then head is no longer c. */
+static void *resource_extend(resource *r, chunk *c, request *q)
+{
     bool may_ask = q->upstream != NULL && q->need != SIZE_MAX;
+    size_t total = resource_next_total(r, c, q);
     bool shares = c == NULL ? q->need <= total : c->follow == NULL && place_shares(q->need, total);
     void *block = NULL;
     if (shares && may_ask) {
@@ -241,39 +259,48 @@ static void *resource_extend(resource *r, chunk *c, request *q)
             return block;
         /* The upstream refused that much; perhaps it has just enough. */
     }
-    block = resource_claim(r, q, false);
+    if (!shares || may_ask)
+        block = resource_claim(r, q);
     if (block == NULL && may_ask)
         block = resource_link(r, c, q);
-    if (block == NULL)
-        block = resource_claim(r, q, true);
     return block;
 }
 
 /* -------------------------------------------------------------------------------- allocation -- */
+
+/* Make the kept chunk after c current: AdvanceWon, or AdvanceLost to another thread that did it. Then
+ * another round may do better. */
+static void *resource_advance(resource *r, chunk *c, request *q, bool *again)
+{
+    if (!head_cas_release(r, c, c->follow))
+        ++q->lost;
+    *again = true;
+    return NULL;
+}
 
 /* One round of the allocation loop: a block, or NULL. Sets *again if head has moved on and another
  * round may do better. */
 static void *resource_round(resource *r, request *q, bool *again)
 {
     *again = false;
+    void *block = NULL;
     chunk *c = head_load_acquire(r);
-    if (c != NULL) {
-        void *block = chunk_carve(c, q->bytes, q->alignment, CHUNK_INSIST, &q->lost);
-        if (block != NULL)
-            return block;
-    }
+    if (c != NULL)
+        block = chunk_carve(c, q->bytes, q->alignment, CHUNK_INSIST, &q->lost);
+    if (block != NULL)
+        return block;
     size_t first = r->first_total != 0 ? r->first_total : PLACE_FIRST_DEFAULT;
     q->grown = place_next_total(first, (c != NULL ? c->held : 0) + large_weight_load_relaxed(r));
-    if (c != NULL && c->follow != NULL) {
-        size_t kept = c->follow->allocation_size;
-        if (place_shares(q->need, kept < q->grown ? kept : q->grown)) {
-            if (!head_cas_release(r, c, c->follow))
-                ++q->lost;
-            *again = true;
-            return NULL;
-        }
+    bool kept = c != NULL && c->follow != NULL;
+    if (kept && place_shares(q->need, q->grown))
+        return resource_advance(r, c, q, again);
+    block = resource_extend(r, c, q);
+    if (block == NULL && q->upstream != NULL) {
+        /* The last resort: whatever is held and has room. */
+        block = resource_claim_any(r, q);
+        if (block == NULL && kept)
+            return resource_advance(r, c, q, again);
     }
-    void *block = resource_extend(r, c, q);
     *again = block == NULL && head_load_acquire(r) != c;
     return block;
 }

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "layout.h"
+
 /* The sizes a workload asks of the upstream. */
 typedef struct tape {
     size_t sizes[64];
@@ -139,26 +141,21 @@ static void reset_rewinds(void **state)
         tsmbr_config config = {.upstream = &w.upstream};
         if (stream % 2 == 1)
             config.buffer = buffer, config.buffer_size = dice_below(&settings, sizeof buffer);
-        if (stream % 3 == 1)
-            config.limit = 10000 + dice_below(&settings, 1000000);
         if (stream % 5 == 1)
             config.initial_size = dice_size(&settings, 100000);
         size_t most = (size_t)1 << dice_below(&settings, 16);
         tsmbr_resource r;
         assert_int_equal(tsmbr_init(&r, &config), 0);
         size_t calls = 0;
-        int count = CALLS;
         for (int round = 0; round < ROUNDS; round++) {
             dice roll = dice_make(run_seed(), stream);
-            for (int i = 0; i < count; i++) {
+            for (int i = 0; i < CALLS; i++) {
                 size_t bytes = dice_size(&roll, most);
                 void *p = tsmbr_allocate(&r, bytes, dice_alignment(&roll, 512));
+                assert_non_null(p);
                 if (round > 0)
                     assert_ptr_equal(p, first_round[i]);
-                else if (p != NULL)
-                    first_round[i] = p;
-                else
-                    count = i; /* the limit: repeat the calls before this one */
+                first_round[i] = p;
             }
             if (round == 0)
                 calls = w.calls;
@@ -172,6 +169,81 @@ static void reset_rewinds(void **state)
         tsmbr_destroy(&r);
         watch_close(&w);
     }
+}
+
+/* Frames of one shape after frames of another: kept memory is used, and chunks grow where they must. */
+static void reset_serves_another_shape(void **state)
+{
+    (void)state;
+    const size_t shapes[][3] = {{64, 370, 0}, {64, 380, 0},    {1000, 4000, 0},
+                                {64, 72, 64}, {16, 100000, 0}, {3000, 1, 0}};
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
+        watch w;
+        watch_open(&w);
+        tsmbr_resource r;
+        tsmbr_init(&r, &(tsmbr_config){.upstream = &w.upstream, .initial_size = shapes[i][2]});
+        for (size_t frame = 0; frame < 4; frame++) {
+            size_t calls = w.calls;
+            for (int n = 0; n < 2000; n++)
+                assert_non_null(tsmbr_allocate(&r, shapes[i][frame % 2], 8));
+            assert_true(w.calls - calls < 40);
+            tsmbr_reset(&r, SIZE_MAX);
+        }
+        tsmbr_destroy(&r);
+        watch_close(&w);
+    }
+}
+
+/* With everything kept under a limit, a frame of another shape gets most of it. */
+static void kept_memory_under_a_limit_serves_another_shape(void **state)
+{
+    (void)state;
+    const size_t shapes[] = {64, 400, 64, 5000, 30};
+    watch w;
+    watch_open(&w);
+    tsmbr_resource r;
+    tsmbr_init(&r, &(tsmbr_config){.upstream = &w.upstream, .limit = (size_t)1 << 20});
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
+        size_t served = 0;
+        while (served < (size_t)1 << 20 && tsmbr_allocate(&r, shapes[i], 8) != NULL)
+            served += shapes[i];
+        assert_in_range(served, (size_t)7 << 17, (size_t)1 << 20);
+        tsmbr_reset(&r, SIZE_MAX);
+    }
+    tsmbr_destroy(&r);
+    watch_close(&w);
+}
+
+/* tsmbr_try_allocate does not spend kept chunks that tsmbr_allocate would leave for others. */
+static void try_allocate_leaves_kept_chunks_alone(void **state)
+{
+    (void)state;
+    watch w;
+    watch_open(&w);
+    tsmbr_resource r;
+    tsmbr_init(&r, &(tsmbr_config){.upstream = &w.upstream});
+    assert_non_null(tsmbr_allocate(&r, 64, 8));
+    char *large = tsmbr_allocate(&r, 1 << 20, 8);
+    tsmbr_reset(&r, SIZE_MAX);
+    size_t tried = 0;
+    while (tried < 1000 && tsmbr_try_allocate(&r, 64, 8) != NULL)
+        tried++;
+    assert_in_range(tried, 25, 32); /* the first chunk */
+    assert_non_null(tsmbr_allocate(&r, 64, 8));
+    assert_int_equal(w.last_bytes, 2048);
+    assert_ptr_equal(tsmbr_allocate(&r, 1 << 20, 8), large);
+    tsmbr_destroy(&r);
+
+    /* Nor one of its own size, where tsmbr_allocate would get the next chunk for everyone. */
+    tsmbr_init(&r, &(tsmbr_config){.upstream = &w.upstream, .initial_size = 3000});
+    assert_non_null(tsmbr_allocate(&r, 2990, 1));
+    assert_non_null(tsmbr_allocate(&r, 700, 1));
+    tsmbr_reset(&r, SIZE_MAX);
+    assert_non_null(tsmbr_allocate(&r, 2990, 1));
+    assert_null(tsmbr_try_allocate(&r, 500, 1));
+    assert_non_null(tsmbr_try_allocate(&r, 700, 1));
+    tsmbr_destroy(&r);
+    watch_close(&w);
 }
 
 /* A kept chunk is not spent on a request far smaller than it was made for. */
@@ -214,6 +286,19 @@ static void under_a_limit_kept_memory_is_the_last_resort(void **state)
     watch_close(&w);
 }
 
+/* What the lists say of themselves is true. */
+static void check_lists(tsmbr_resource *self)
+{
+    const chunk *c = resource_of(self)->head;
+    for (; c != NULL && c->prev != NULL; c = c->prev)
+        assert_int_equal(c->held, c->prev->held + c->allocation_size);
+    assert_true(c == NULL || c->held == c->allocation_size);
+    for (c = resource_of(self)->head; c != NULL && c->follow != NULL; c = c->follow) {
+        assert_ptr_equal(c->follow->prev, c);
+        assert_int_equal(c->follow->held, c->held + c->follow->allocation_size);
+    }
+}
+
 /* Kept chunks serve requests of another shape, too, and blocks in them are apart. */
 static void kept_chunks_serve_any_shape(void **state)
 {
@@ -242,6 +327,7 @@ static void kept_chunks_serve_any_shape(void **state)
         assert_int_equal(s.chunks, w.live);
         assert_int_equal(s.reserved_bytes, w.held);
         tsmbr_reset(&r, dice_below(&roll, 3) == 0 ? dice_below(&roll, 1 << 20) : SIZE_MAX);
+        check_lists(&r);
     }
     tsmbr_destroy(&r);
     watch_close(&w);
@@ -341,6 +427,21 @@ static void a_cleanup_needs_memory(void **state)
     tsmbr_destroy(&r);
 }
 
+/* The limit makes the last chunks smaller and smaller, so that some in the middle go. */
+static void reset_may_keep_some_of_the_chain(void **state)
+{
+    (void)state;
+    tsmbr_resource r;
+    tsmbr_init(&r, &(tsmbr_config){.limit = 100000});
+    for (size_t keep = 100000; keep > 1000; keep -= 3000) {
+        while (tsmbr_allocate(&r, 100, 1) != NULL)
+            ;
+        tsmbr_reset(&r, keep);
+        check_lists(&r);
+    }
+    tsmbr_destroy(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -348,9 +449,13 @@ int main(void)
         cmocka_unit_test(release_gives_everything_back),
         cmocka_unit_test(reset_keeps_what_it_may),
         cmocka_unit_test(reset_rewinds),
+        cmocka_unit_test(reset_serves_another_shape),
+        cmocka_unit_test(kept_memory_under_a_limit_serves_another_shape),
+        cmocka_unit_test(try_allocate_leaves_kept_chunks_alone),
         cmocka_unit_test(a_kept_large_chunk_waits_for_its_like),
         cmocka_unit_test(under_a_limit_kept_memory_is_the_last_resort),
         cmocka_unit_test(kept_chunks_serve_any_shape),
+        cmocka_unit_test(reset_may_keep_some_of_the_chain),
         cmocka_unit_test(cleanups_run_in_reverse),
         cmocka_unit_test(a_cleanup_may_use_the_resource),
         cmocka_unit_test(a_cleanup_needs_memory),

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 static void never_exceeded_and_used_up(void **state)
 {
@@ -134,6 +135,39 @@ static void without_a_limit_nothing_in_flight_counts(void **state)
     tsmbr_destroy(&r);
 }
 
+/* A thread that is stuck in the upstream stops nobody: who meets its reserved bytes looks again a
+ * bounded number of times. Here the stuck thread is this one, so that unbounded would be forever. */
+static void *allocate_while_stuck(void *context, size_t bytes, size_t alignment)
+{
+    size_t *refused = context;
+    if (depth++ == 0) {
+        for (int i = 0; i < 3; i++) {
+            inner = tsmbr_allocate(busy, 100, 8);
+            *refused += inner == NULL;
+        }
+    }
+    return tsmbr_malloc_upstream()->allocate(NULL, bytes, alignment);
+}
+
+static void a_stuck_thread_stops_nobody(void **state)
+{
+    (void)state;
+    const size_t limits[] = {0, 100000, 2000, 300};
+    for (size_t i = 0; i < 4; i++) {
+        size_t refused = 0;
+        const tsmbr_upstream upstream = {allocate_while_stuck, tsmbr_malloc_upstream()->deallocate, &refused};
+        tsmbr_resource r;
+        tsmbr_init(&r, &(tsmbr_config){.upstream = &upstream, .limit = limits[i]});
+        busy = &r;
+        depth = 0;
+        void *outer = tsmbr_allocate(&r, 100, 8);
+        assert_non_null(outer);
+        assert_ptr_not_equal(outer, inner);
+        assert_int_equal(refused, limits[i] == 300 ? 3 : 0); /* 300 bytes hold one chunk for 100 */
+        tsmbr_destroy(&r);
+    }
+}
+
 static void what_the_upstream_refuses_does_not_count(void **state)
 {
     (void)state;
@@ -155,12 +189,14 @@ static void what_the_upstream_refuses_does_not_count(void **state)
 
 int main(void)
 {
+    alarm(20); /* waiting without bound is a failure, not a hang */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(never_exceeded_and_used_up),
         cmocka_unit_test(the_limit_goes_to_blocks),
         cmocka_unit_test(the_buffer_does_not_count),
         cmocka_unit_test(kept_chunks_count),
         cmocka_unit_test(without_a_limit_nothing_in_flight_counts),
+        cmocka_unit_test(a_stuck_thread_stops_nobody),
         cmocka_unit_test(what_the_upstream_refuses_does_not_count),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

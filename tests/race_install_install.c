@@ -1,7 +1,9 @@
 /* InstallWon / InstallLost: 64 threads meet the ends of chunks, thousands of times.
  *
  * Others' faults: every thread installs a chunk of its own and leaves the last one nearly empty;
- * rocksdb 4147, where 64 shards took 64 MiB at once. */
+ * blink-alloc, where each thread in the queue adds a bigger one; rocksdb 4147, where 64 shards took
+ * 64 MiB at once; and, under a thread sanitizer, valkey-search 1297, a chunk published by a relaxed
+ * store. */
 #include "support.h"
 
 #include <sched.h>
@@ -95,13 +97,13 @@ static void storms_leave_no_surplus(void **state)
     watch_open(&s.w);
     s.slow = (tsmbr_upstream){slow_allocate, slow_deallocate, &s};
     tsmbr_init(&s.r, &(tsmbr_config){.upstream = &s.slow});
-    run_rounds(THREADS, rounds_for(500), storm_work, storm_at_rest, &s);
+    run_rounds(THREADS, rounds_for(1000), storm_work, storm_at_rest, &s);
     tsmbr_statistics now;
     tsmbr_get_statistics(&s.r, &now);
     printf("%zu chunks became full, %zu were asked for, at most %zu surplus at once, %zu races lost\n",
            (size_t)s.chunk_ends, (size_t)s.granted, (size_t)s.surplus, now.lost_races);
     assert_int_equal(s.faults, 0);
-    assert_true(s.chunk_ends >= 500);
+    assert_true(s.chunk_ends >= 2000); /* thousands, even with a sanitizer */
     assert_true(s.surplus <= THREADS);
     assert_true(s.w.most_live <= THREADS + 12); /* 12 chunks hold a round */
     assert_true(now.lost_races > 0);            /* it was a storm */

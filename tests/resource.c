@@ -362,6 +362,42 @@ static void growth_follows_large_requests_too(void **state)
     }
 }
 
+static void the_first_chunk_is_as_large_as_the_buffer(void **state)
+{
+    (void)state;
+    static char buffer[100000];
+    watch w;
+    watch_open(&w);
+    tsmbr_resource r;
+    make(&r, &w, (tsmbr_config){.buffer = buffer, .buffer_size = sizeof buffer});
+    while (w.calls == 0)
+        assert_non_null(tsmbr_allocate(&r, 100, 1));
+    assert_int_equal(w.last_bytes, sizeof buffer);
+    tsmbr_destroy(&r);
+    watch_close(&w);
+}
+
+/* Room is what one chunk has, not what several have together. Others' fault: grpc 16396. */
+static void room_is_counted_in_one_chunk(void **state)
+{
+    (void)state;
+    watch w;
+    watch_open(&w);
+    char buffer[1000];
+    tsmbr_resource r;
+    make(&r, &w, (tsmbr_config){.buffer = buffer, .buffer_size = sizeof buffer, .initial_size = 10000});
+    assert_non_null(tsmbr_allocate(&r, 600, 1));  /* leaves 400 in the buffer */
+    assert_non_null(tsmbr_allocate(&r, 2000, 1)); /* leaves about 8000 in the first chunk */
+    assert_int_equal(w.calls, 1);
+    char *p = tsmbr_allocate(&r, 8300, 1);
+    assert_non_null(p);
+    memset(p, 1, 8300);
+    assert_int_equal(w.calls, 2);
+    assert_true(watch_granted(&w, p, 8300));
+    tsmbr_destroy(&r);
+    watch_close(&w);
+}
+
 /* One huge request does not make the chunks of all small ones after it huge. */
 static void a_huge_request_does_not_inflate_growth(void **state)
 {
@@ -627,6 +663,8 @@ int main(void)
         cmocka_unit_test(an_impossible_initial_size_is_forgotten),
         cmocka_unit_test(growth_is_geometric),
         cmocka_unit_test(growth_follows_large_requests_too),
+        cmocka_unit_test(the_first_chunk_is_as_large_as_the_buffer),
+        cmocka_unit_test(room_is_counted_in_one_chunk),
         cmocka_unit_test(a_huge_request_does_not_inflate_growth),
         cmocka_unit_test(small_stays_small),
         cmocka_unit_test(a_large_request_keeps_the_current_chunk),
