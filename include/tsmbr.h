@@ -289,7 +289,8 @@ typedef struct tsmbr_statistics {
     size_t chunks;              /* chunks in use or kept, from the upstream */
     size_t lost_races;          /* compare-and-swaps on chunks and lists lost to another
                                    thread since init */
-    size_t wasted_bytes;        /* ends of chunks that were left behind */
+    size_t wasted_bytes;        /* ends of chunks left behind, to be used only when nothing
+                                   else is to be had */
 } tsmbr_statistics;
 
 /* Any thread, while others allocate. Exact when no other call runs; while they do, each chunk's part

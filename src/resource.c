@@ -224,12 +224,17 @@ static void *resource_claim(resource *r, request *q)
     return NULL;
 }
 
-/* Put the block into any of them. */
-static void *resource_claim_any(resource *r, request *q)
+/* The last resort: put the block into any chunk that is held and has room, left behind or not. */
+static void *resource_carve_any(resource *r, request *q)
 {
     void *block = NULL;
-    for (chunk *kept = r->kept_large; kept != NULL && block == NULL; kept = kept->follow)
-        block = chunk_carve(kept, q->bytes, q->alignment, CHUNK_INSIST, &q->lost);
+    chunk *head = head_load_acquire(r);
+    for (chunk *c = head; c != NULL && block == NULL; c = c->prev)
+        block = chunk_carve(c, q->bytes, q->alignment, CHUNK_INSIST, &q->lost);
+    for (chunk *c = head != NULL ? head->follow : NULL; c != NULL && block == NULL; c = c->follow)
+        block = chunk_carve(c, q->bytes, q->alignment, CHUNK_INSIST, &q->lost);
+    for (chunk *c = large_load_acquire(r); c != NULL && block == NULL; c = c->prev)
+        block = chunk_carve(c, q->bytes, q->alignment, CHUNK_INSIST, &q->lost);
     return block;
 }
 
@@ -268,16 +273,6 @@ static void *resource_extend(resource *r, chunk *c, request *q)
 
 /* -------------------------------------------------------------------------------- allocation -- */
 
-/* Make the kept chunk after c current: AdvanceWon, or AdvanceLost to another thread that did it. Then
- * another round may do better. */
-static void *resource_advance(resource *r, chunk *c, request *q, bool *again)
-{
-    if (!head_cas_release(r, c, c->follow))
-        ++q->lost;
-    *again = true;
-    return NULL;
-}
-
 /* One round of the allocation loop: a block, or NULL. Sets *again if head has moved on and another
  * round may do better. */
 static void *resource_round(resource *r, request *q, bool *again)
@@ -291,17 +286,16 @@ static void *resource_round(resource *r, request *q, bool *again)
         return block;
     size_t first = r->first_total != 0 ? r->first_total : PLACE_FIRST_DEFAULT;
     q->grown = place_next_total(first, (c != NULL ? c->held : 0) + large_weight_load_relaxed(r));
-    bool kept = c != NULL && c->follow != NULL;
-    if (kept && place_shares(q->need, q->grown))
-        return resource_advance(r, c, q, again);
-    block = resource_extend(r, c, q);
-    if (block == NULL && q->upstream != NULL) {
-        /* The last resort: whatever is held and has room. */
-        block = resource_claim_any(r, q);
-        if (block == NULL && kept)
-            return resource_advance(r, c, q, again);
+    if (c != NULL && c->follow != NULL && place_shares(q->need, q->grown)) {
+        if (!head_cas_release(r, c, c->follow)) /* AdvanceWon, or AdvanceLost to one who did it */
+            ++q->lost;
+        *again = true;
+        return NULL;
     }
+    block = resource_extend(r, c, q);
     *again = block == NULL && head_load_acquire(r) != c;
+    if (block == NULL && !*again && q->upstream != NULL)
+        block = resource_carve_any(r, q);
     return block;
 }
 

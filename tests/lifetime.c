@@ -214,6 +214,35 @@ static void kept_memory_under_a_limit_serves_another_shape(void **state)
     watch_close(&w);
 }
 
+/* A request that fails on its way through the kept chunks costs later ones nothing. */
+static void a_failed_request_leaves_kept_memory_usable(void **state)
+{
+    (void)state;
+    const size_t impossible[] = {SIZE_MAX, SIZE_MAX / 4, 3000000, 70000, 3000};
+    for (size_t i = 0; i < sizeof impossible / sizeof impossible[0]; i++) {
+        watch w;
+        watch_open(&w);
+        tsmbr_resource r;
+        tsmbr_init(&r, &(tsmbr_config){.upstream = &w.upstream});
+        size_t first = 0;
+        while (w.calls < 6 && tsmbr_allocate(&r, 64, 8) != NULL)
+            first += 64;
+        w.fail_every = 1;
+        while (tsmbr_allocate(&r, 64, 8) != NULL)
+            first += 64;
+        tsmbr_reset(&r, SIZE_MAX);
+        for (int n = 0; n < 100; n++)
+            if (tsmbr_allocate(&r, impossible[i], 8) != NULL)
+                first -= impossible[i] + 64;
+        size_t second = 0;
+        while (second < 2 * first && tsmbr_allocate(&r, 64, 8) != NULL)
+            second += 64;
+        assert_true(second + 64 * 64 >= first && second <= first + 64 * 64);
+        tsmbr_destroy(&r);
+        watch_close(&w);
+    }
+}
+
 /* tsmbr_try_allocate does not spend kept chunks that tsmbr_allocate would leave for others. */
 static void try_allocate_leaves_kept_chunks_alone(void **state)
 {
@@ -451,6 +480,7 @@ int main(void)
         cmocka_unit_test(reset_rewinds),
         cmocka_unit_test(reset_serves_another_shape),
         cmocka_unit_test(kept_memory_under_a_limit_serves_another_shape),
+        cmocka_unit_test(a_failed_request_leaves_kept_memory_usable),
         cmocka_unit_test(try_allocate_leaves_kept_chunks_alone),
         cmocka_unit_test(a_kept_large_chunk_waits_for_its_like),
         cmocka_unit_test(under_a_limit_kept_memory_is_the_last_resort),

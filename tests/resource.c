@@ -398,6 +398,32 @@ static void room_is_counted_in_one_chunk(void **state)
     watch_close(&w);
 }
 
+/* Before a refusal every chunk that is held is tried, so that no byte that could serve stays behind. */
+static void a_refusal_means_that_nothing_held_has_room(void **state)
+{
+    (void)state;
+    watch w;
+    watch_open(&w);
+    char buffer[1000];
+    tsmbr_resource r;
+    make(&r, &w, (tsmbr_config){.buffer = buffer, .buffer_size = sizeof buffer, .initial_size = 4000});
+    assert_non_null(tsmbr_allocate(&r, 900, 1)); /* leaves 100 in the buffer */
+    assert_non_null(tsmbr_allocate(&r, 500, 1));
+    assert_non_null(tsmbr_allocate(&r, 4000, 4096)); /* leaves up to 4095 in a chunk of its own */
+    tsmbr_statistics s;
+    tsmbr_get_statistics(&r, &s);
+    assert_true(s.wasted_bytes > 100);
+    w.fail_every = 1;
+    char *last = NULL, *p = NULL;
+    while ((p = tsmbr_allocate(&r, 1, 1)) != NULL)
+        last = p;
+    assert_non_null(last);
+    tsmbr_get_statistics(&r, &s);
+    assert_int_equal(s.wasted_bytes, 0);
+    tsmbr_destroy(&r);
+    watch_close(&w);
+}
+
 /* One huge request does not make the chunks of all small ones after it huge. */
 static void a_huge_request_does_not_inflate_growth(void **state)
 {
@@ -665,6 +691,7 @@ int main(void)
         cmocka_unit_test(growth_follows_large_requests_too),
         cmocka_unit_test(the_first_chunk_is_as_large_as_the_buffer),
         cmocka_unit_test(room_is_counted_in_one_chunk),
+        cmocka_unit_test(a_refusal_means_that_nothing_held_has_room),
         cmocka_unit_test(a_huge_request_does_not_inflate_growth),
         cmocka_unit_test(small_stays_small),
         cmocka_unit_test(a_large_request_keeps_the_current_chunk),
