@@ -10,7 +10,7 @@ THREADS ?=
 
 BUILD := build
 BOOTSTRAP := scripts/bootstrap
-# Use what is there of the two cores of a small machine, but leave the tests a quiet one each.
+# One test at a time: the races want the cores for themselves.
 CTEST := ctest --output-on-failure --no-tests=error
 
 .DEFAULT_GOAL := help
