@@ -28,7 +28,10 @@
 /* How often a call looks again before it asks the upstream for a chunk that another thread is
  * already asking for, and before it is refused for bytes that another thread may give back. Bounds,
  * so that nobody waits for a thread that does not run. */
-enum { INSTALL_PAUSES = 16, RESERVE_PAUSES = 4096 };
+#ifndef TSMBR_LOOKS /* a checker may want fewer */
+#define TSMBR_LOOKS
+enum { INSTALL_LOOKS = 16, RESERVE_LOOKS = 4096 };
+#endif
 
 static void pause_thread(void)
 {
@@ -97,58 +100,69 @@ static bool resource_has_room(const resource *r, size_t reserved, size_t total)
     return r->limit == 0 || (reserved <= r->limit && total <= r->limit - reserved);
 }
 
-/* Set `total` bytes aside under the limit. False if they do not fit under it, or if head is no
- * longer `c`: then there is new room to try first.
- *
- * Bytes that other threads have reserved and not published may come back. As long as they would
- * make the difference, look again, a bounded number of times. */
-static bool resource_reserve(resource *r, const chunk *c, size_t total)
-{
-    size_t seen = reserved_load_relaxed(r);
-    for (int pauses = 0;;) {
-        if (resource_has_room(r, seen, total)) {
-            if (reserved_cas_acquire(r, &seen, seen + total))
-                return true;
-            continue;
-        }
-        if (!resource_has_room(r, published_load_relaxed(r), total) || ++pauses > RESERVE_PAUSES ||
-            head_load_acquire(r) != c)
-            return false;
-        pause_thread();
-        seen = reserved_load_relaxed(r);
-    }
-}
-
-/* Give another thread the time to install the chunk it is asking for. True if head is no longer c. */
-static bool resource_moved_on(const resource *r, const chunk *c, size_t total)
-{
-    for (int pauses = 0; pauses < INSTALL_PAUSES; pauses++) {
-        size_t published = published_load_relaxed(r);
-        size_t reserved = reserved_load_relaxed(r);
-        if (reserved < published || reserved - published < total)
-            return false;
-        pause_thread();
-        if (head_load_acquire(r) != c)
-            return true;
-    }
-    return false;
-}
-
-/* What one call carries through its retries. */
+/* What one call carries through its rounds. */
 typedef struct request {
     size_t bytes;
     size_t alignment;
     size_t need;                    /* bytes of chunk that serve it anywhere; SIZE_MAX: no chunk can */
     const tsmbr_upstream *upstream; /* NULL: memory already held only */
+    chunk *c;                       /* the current chunk when this round began; NULL: there was none */
+    bool moved;                     /* another chunk has been seen current since */
     size_t grown;                   /* size of the next chunk if nothing stands in its way */
     size_t lost;                    /* compare-and-swaps lost so far */
 } request;
 
+/* Whether another chunk is current by now: then there is new room to try first. */
+static bool request_moved(const resource *r, request *q)
+{
+    if (!q->moved)
+        q->moved = head_load_acquire(r) != q->c;
+    return q->moved;
+}
+
+/* Set `total` bytes aside under the limit. False if they do not fit under it, or if another chunk
+ * has become current.
+ *
+ * Bytes that other threads have reserved and not published may come back. As long as they would
+ * make the difference, look again, a bounded number of times. */
+static bool resource_reserve(resource *r, request *q, size_t total)
+{
+    size_t seen = reserved_load_relaxed(r);
+    for (int looks = 0; looks <= RESERVE_LOOKS;) {
+        if (resource_has_room(r, seen, total)) {
+            if (reserved_cas_acquire(r, &seen, seen + total))
+                return true;
+            continue;
+        }
+        if (!resource_has_room(r, published_load_relaxed(r), total) || request_moved(r, q))
+            return false;
+        pause_thread();
+        seen = reserved_load_relaxed(r);
+        ++looks;
+    }
+    return false;
+}
+
+/* Give another thread the time to install the chunk it is asking for. True if one became current. */
+static bool resource_await(const resource *r, request *q, size_t total)
+{
+    for (int looks = 0; looks < INSTALL_LOOKS; looks++) {
+        size_t published = published_load_relaxed(r);
+        size_t reserved = reserved_load_relaxed(r);
+        if (reserved < published || reserved - published < total)
+            return false;
+        pause_thread();
+        if (request_moved(r, q))
+            return true;
+    }
+    return false;
+}
+
 /* A private chunk of `total` bytes with the block in it, reserved under the limit; NULL with nothing
  * changed. */
-static chunk *resource_obtain(resource *r, const chunk *c, const request *q, size_t total, void **block)
+static chunk *resource_obtain(resource *r, request *q, size_t total, void **block)
 {
-    if (!resource_reserve(r, c, total))
+    if (!resource_reserve(r, q, total))
         return NULL;
     chunk *n = tsmbr_chunk_obtain(q->upstream, total);
     if (n == NULL) {
@@ -160,13 +174,14 @@ static chunk *resource_obtain(resource *r, const chunk *c, const request *q, siz
     return n;
 }
 
-/* Put the block into a new chunk and make that current after c, the last of the kept ones. NULL if
- * it was refused, or InstallLost. */
-static void *resource_install(resource *r, chunk *c, request *q, size_t total)
+/* Put the block into a new chunk and make that current after q->c, the last of the kept ones. NULL
+ * if it was refused, or InstallLost. */
+static void *resource_install(resource *r, request *q, size_t total)
 {
+    chunk *c = q->c;
     REQUIRE(c == NULL || c->follow == NULL);
     void *block = NULL;
-    chunk *n = resource_obtain(r, c, q, total, &block);
+    chunk *n = resource_obtain(r, q, total, &block);
     if (n == NULL)
         return NULL;
     n->prev = c;
@@ -175,6 +190,7 @@ static void *resource_install(resource *r, chunk *c, request *q, size_t total)
         published_add_relaxed(r, total);
         return block;
     }
+    q->moved = true;
     ++q->lost;
     tsmbr_chunk_give_back(q->upstream, n);
     reserved_sub_release(r, total);
@@ -190,10 +206,10 @@ static void resource_weigh(resource *r, size_t total, size_t grown)
 
 /* Put the block into a new chunk of its own. NULL if it was refused. LinkLost is another thread's
  * LinkWon, whose call is then finished. */
-static void *resource_link(resource *r, const chunk *c, request *q)
+static void *resource_link(resource *r, request *q)
 {
     void *block = NULL;
-    chunk *n = resource_obtain(r, c, q, q->need, &block);
+    chunk *n = resource_obtain(r, q, q->need, &block);
     if (n == NULL)
         return NULL;
     for (;;) {
@@ -228,58 +244,57 @@ static void *resource_claim(resource *r, request *q)
 static void *resource_carve_any(resource *r, request *q)
 {
     void *block = NULL;
-    chunk *head = head_load_acquire(r);
-    for (chunk *c = head; c != NULL && block == NULL; c = c->prev)
-        block = chunk_carve(c, q->bytes, q->alignment, CHUNK_INSIST, &q->lost);
-    for (chunk *c = head != NULL ? head->follow : NULL; c != NULL && block == NULL; c = c->follow)
-        block = chunk_carve(c, q->bytes, q->alignment, CHUNK_INSIST, &q->lost);
-    for (chunk *c = large_load_acquire(r); c != NULL && block == NULL; c = c->prev)
-        block = chunk_carve(c, q->bytes, q->alignment, CHUNK_INSIST, &q->lost);
+    for (walk w = walk_from(r, q->c); w.c != NULL && block == NULL; walk_on(&w))
+        block = chunk_carve(w.c, q->bytes, q->alignment, CHUNK_INSIST, &q->lost);
     return block;
 }
 
 /* The size of the next chunk under the limit: of what is left, half, so that threads that need a
  * chunk at the same time find something, too. */
-static size_t resource_next_total(const resource *r, const chunk *c, const request *q)
+static size_t resource_next_total(const resource *r, const request *q)
 {
-    size_t total = c == NULL && q->grown < q->need ? q->need : q->grown;
+    size_t total = q->c == NULL && q->grown < q->need ? q->need : q->grown;
     size_t reserved = reserved_load_relaxed(r);
     if (r->limit != 0 && total > (r->limit - reserved) / 2)
         total = (r->limit - reserved) / 2;
     return total;
 }
 
-/* A block for a request from memory other than the current chunk c and those that follow it. NULL
- * if there was none to be had, or if another thread was faster: then head is no longer c. */
-static void *resource_extend(resource *r, chunk *c, request *q)
+/* A block for a request from memory other than the current chunk and those that follow it. NULL
+ * if there was none to be had, or if another chunk has become current. */
+static void *resource_extend(resource *r, request *q)
 {
+    const chunk *c = q->c;
     bool may_ask = q->upstream != NULL && q->need != SIZE_MAX;
-    size_t total = resource_next_total(r, c, q);
+    size_t total = resource_next_total(r, q);
     bool shares = c == NULL ? q->need <= total : c->follow == NULL && place_shares(q->need, total);
     void *block = NULL;
     if (shares && may_ask) {
-        if (!resource_moved_on(r, c, total))
-            block = resource_install(r, c, q, total);
-        if (block != NULL || head_load_acquire(r) != c)
+        if (!resource_await(r, q, total))
+            block = resource_install(r, q, total);
+        if (block != NULL || request_moved(r, q))
             return block;
         /* The upstream refused that much; perhaps it has just enough. */
     }
     if (!shares || may_ask)
         block = resource_claim(r, q);
     if (block == NULL && may_ask)
-        block = resource_link(r, c, q);
+        block = resource_link(r, q);
+    if (block == NULL && !q->moved && q->upstream != NULL)
+        block = resource_carve_any(r, q);
     return block;
 }
 
 /* -------------------------------------------------------------------------------- allocation -- */
 
-/* One round of the allocation loop: a block, or NULL. Sets *again if head has moved on and another
- * round may do better. */
-static void *resource_round(resource *r, request *q, bool *again)
+/* One round of the allocation loop: a block, or NULL. Leaves q->moved true if another chunk has
+ * become current, and another round may do better. */
+static void *resource_round(resource *r, request *q)
 {
-    *again = false;
-    void *block = NULL;
     chunk *c = head_load_acquire(r);
+    q->c = c;
+    q->moved = false;
+    void *block = NULL;
     if (c != NULL)
         block = chunk_carve(c, q->bytes, q->alignment, CHUNK_INSIST, &q->lost);
     if (block != NULL)
@@ -289,13 +304,12 @@ static void *resource_round(resource *r, request *q, bool *again)
     if (c != NULL && c->follow != NULL && place_shares(q->need, q->grown)) {
         if (!head_cas_release(r, c, c->follow)) /* AdvanceWon, or AdvanceLost to one who did it */
             ++q->lost;
-        *again = true;
+        q->moved = true;
         return NULL;
     }
-    block = resource_extend(r, c, q);
-    *again = block == NULL && head_load_acquire(r) != c;
-    if (block == NULL && !*again && q->upstream != NULL)
-        block = resource_carve_any(r, q);
+    block = resource_extend(r, q);
+    if (block == NULL)
+        (void)request_moved(r, q);
     return block;
 }
 
@@ -309,17 +323,16 @@ static TSMBR_COLD void *resource_allocate_slow(resource *r, size_t bytes, size_t
     if (!place_alignment_ok(alignment))
         return NULL;
     int saved_errno = errno;
-    request q = {bytes, alignment, SIZE_MAX, upstream, 0, lost};
+    request q = {bytes, alignment, SIZE_MAX, upstream, NULL, false, 0, lost};
     if (upstream == NULL)
         q.upstream = resource_upstream(r);
     else if (upstream == &no_upstream)
         q.upstream = NULL;
     if (!place_total(bytes, alignment, &q.need))
         q.need = SIZE_MAX;
-    void *block = NULL;
-    bool again = true;
-    while (again)
-        block = resource_round(r, &q, &again);
+    void *block = resource_round(r, &q);
+    while (block == NULL && q.moved)
+        block = resource_round(r, &q);
     if (q.lost != 0)
         lost_add_relaxed(r, q.lost);
     errno = saved_errno;

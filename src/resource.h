@@ -15,4 +15,42 @@ static inline const tsmbr_upstream *resource_upstream(const resource *r)
     return r->upstream != NULL ? r->upstream : tsmbr_system_upstream();
 }
 
+/* A walk over every chunk held, each once: from head by prev, from head by follow, from large by
+ * prev. Lists only grow at their heads until the resource is at rest, so a walk while other threads
+ * allocate meets published chunks only, and ends.
+ *
+ *     for (walk w = walk_from(r, head); w.c != NULL; walk_on(&w)) */
+typedef struct walk {
+    const resource *r;
+    const chunk *head; /* where it began */
+    chunk *c;          /* the chunk it stands at; NULL: it is over */
+    enum walk_part { WALK_PREV, WALK_FOLLOW, WALK_LARGE } part;
+} walk;
+
+/* Go on to the next part of the walk while there is no chunk in this one. */
+static inline void walk_settle(walk *w)
+{
+    if (w->c == NULL && w->part == WALK_PREV) {
+        w->part = WALK_FOLLOW;
+        w->c = w->head != NULL ? w->head->follow : NULL;
+    }
+    if (w->c == NULL && w->part == WALK_FOLLOW) {
+        w->part = WALK_LARGE;
+        w->c = large_load_acquire(w->r);
+    }
+}
+
+static inline walk walk_from(const resource *r, chunk *head)
+{
+    walk w = {r, head, head, WALK_PREV};
+    walk_settle(&w);
+    return w;
+}
+
+static inline void walk_on(walk *w)
+{
+    w->c = w->part == WALK_FOLLOW ? w->c->follow : w->c->prev;
+    walk_settle(w);
+}
+
 #endif
