@@ -19,13 +19,16 @@ int tsmbr_on_release(tsmbr_resource *self, void (*function)(void *), void *argum
     n->function = function;
     n->argument = argument;
     resource *r = resource_of(self);
-    for (;;) {
+    size_t lost = 0;
+    for (;; ++lost) {
         cleanup *seen = cleanups_load_relaxed(r);
         n->prev = seen;
         if (cleanups_cas_relaxed(r, seen, n))
-            return 0;
-        lost_add_relaxed(r, 1);
+            break;
     }
+    if (lost != 0)
+        lost_add_relaxed(r, lost);
+    return 0;
 }
 
 /* Latest first; one that a cleanup registers is the latest. */
