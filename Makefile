@@ -14,7 +14,7 @@ BOOTSTRAP := scripts/bootstrap
 CTEST := ctest --output-on-failure --no-tests=error
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check check-quick bench install asan ubsan tsan clang mutants readme format format-check tidy clean
+.PHONY: help demo check check-quick bench install asan ubsan tsan clang mutants verify verify-full readme format format-check tidy clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,6 +68,18 @@ tsan: ## run the tests under ThreadSanitizer, by gcc and by clang
 mutants: ## break the library on purpose, once per guard: every mutant must turn its test red
 	@$(BOOTSTRAP) build test
 	@scripts/mutants
+
+verify: ## the proof: all legs, and a table of them
+	@$(BOOTSTRAP) build test clang verify
+	@scripts/verify
+
+verify-full: ## the proof with more seeds, deeper bounds, more runs
+	@$(BOOTSTRAP) build test clang verify
+	@scripts/verify --full
+
+verify-%:
+	@$(BOOTSTRAP) build test clang verify
+	@scripts/verify $*
 
 bench: ## compare with malloc, an arena behind a mutex, and one private std::pmr arena per thread
 	@$(BOOTSTRAP) build bench

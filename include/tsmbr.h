@@ -45,6 +45,9 @@
  * succeed (lock-free, not wait-free). A stalled thread stops nobody: a call that could use the chunk
  * another thread is asking for yields the processor a bounded number of times, then asks itself.
  *
+ * Proved, of a machine of these steps: lockFreedomTheorem, failedCasTheorem, casDisjointnessTheorem,
+ * raceFreedomTheorem, linearizabilityTheorem; docs/guarantees.md says what that means.
+ *
  * A call that needs a new chunk calls the upstream, and is only as lock-free as the upstream is.
  * malloc takes locks. tsmbr_try_allocate never calls the upstream.
  *

@@ -19,6 +19,8 @@ module {:options "--function-syntax:3"} Progress {
   {
     a.CarveWon? || a.InstallWon? || a.AdvanceWon? || a.LinkWon? || a.GrowWon? || a.ShrinkWon? || a.RegisterWon? || a.ResetAll?
   }
+  // Not here: ReserveLost, which another thread's ReserveWon or Unreserve pays for in the potential; GrowLost and
+  // ShrinkLost, which end their call.
   predicate LostRace(a: Act)
   {
     a.CarveLost? || a.InstallLost? || a.AdvanceLost? || a.LinkLost? || a.RegisterLost?
@@ -228,19 +230,50 @@ module {:options "--function-syntax:3"} Progress {
     var t, a := ls[k].t, ls[k].a;
     if Do(tr[k], t, a).log == tr[k].log { StepCosts(tr[k], t, a); } else { LogGrows(tr[k], t, a); }
   }
+  // All that thread p remembers, it read at tick x or later.
+  predicate ReadSince(p: PC, x: nat)
+  {
+    (p.HaveHead? ==> p.hs >= x) &&
+    (p.HaveNext? ==> p.hs >= x && p.ns >= x && (p.src.Search? ==> p.src.th.hs >= x)) &&
+    (p.Full? || p.Asking? || p.HaveNew? || p.Linking? || p.Lost? || p.Refunding? ==> p.th.hs >= x) &&
+    (p.Linking? ==> p.ls >= x) && (p.PushSeen? ==> p.cs >= x)
+  }
+  lemma ReadSinceStep(s: State, t: nat, a: Act, u: nat, x: nat)
+    requires Enabled(s, t, a) && u < |s.pcs| && x <= s.tick && ReadSince(s.pcs[u], x)
+    ensures x <= Do(s, t, a).tick && ReadSince(Do(s, t, a).pcs[u], x)
+  {
+  }
+  lemma ReadSinceWon(tr: seq<State>, ls: seq<Label>, k: nat, j: nat)
+    requires Execution(tr, ls) && k < j < |tr| && Won(ls[k].a)
+    ensures ls[k].t < |tr[j].pcs| && tr[k].tick + 1 <= tr[j].tick && ReadSince(tr[j].pcs[ls[k].t], tr[k].tick + 1)
+  {
+    if k + 1 == j {
+      TickIsWon(tr[k], ls[k].t, ls[k].a);
+    } else {
+      ReadSinceWon(tr, ls, k, j - 1);
+      ReadSinceStep(tr[j-1], ls[j-1].t, ls[j-1].a, ls[k].t, tr[k].tick + 1);
+    }
+  }
   // A tick that has passed, passed in a step that won.
   lemma TickPassed(tr: seq<State>, ls: seq<Label>, j: nat, stamp: nat)
     requires Execution(tr, ls) && j < |tr| && stamp < tr[j].tick
     ensures exists k :: 0 <= k < j && tr[k].tick == stamp && Won(ls[k].a)
   {
     if j == 0 {
-      InitHolds(tr[0]);
       var threads, buffer, capacity, limit, most :| tr[0] == Initial(threads, buffer, capacity, limit, most);
       assert false;
     } else {
       TickIsWon(tr[j-1], ls[j-1].t, ls[j-1].a);
       if stamp < tr[j-1].tick { TickPassed(tr, ls, j - 1, stamp); } else { assert tr[j-1].tick == stamp; }
     }
+  }
+  // A thread that has lost had read the word before another thread's won step, not its own.
+  lemma LostToAnother(tr: seq<State>, ls: seq<Label>, j: nat, k: nat)
+    requires Execution(tr, ls) && k < j < |ls| && LostRace(ls[j].a) && Won(ls[k].a)
+    requires tr[k].tick == StampOf(tr[j].pcs[ls[j].t], ls[j].a)
+    ensures ls[k].t != ls[j].t
+  {
+    ReadSinceWon(tr, ls, k, j);
   }
 
   // A thread inside a call always has a step to take.

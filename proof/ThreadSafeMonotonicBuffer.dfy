@@ -185,14 +185,18 @@ module {:options "--function-syntax:3"} ThreadSafeMonotonicBuffer {
     Reach(tr, ls, i);
     WillingIsEnabled(tr[i], t);
   }
-  // A lost compare-and-swap means that, after the thread read the word, a step of a thread won.
+  // A lost compare-and-swap means that, after this thread read the word, a step of another thread won.
   lemma failedCasTheorem(tr: seq<State>, ls: seq<Label>, j: nat)
     requires Execution(tr, ls) && j < |ls| && LostRace(ls[j].a)
-    ensures exists k :: 0 <= k < j && tr[k].tick == StampOf(tr[j].pcs[ls[j].t], ls[j].a) && Won(ls[k].a)
+    ensures exists k :: 0 <= k < j && Won(ls[k].a) && ls[k].t != ls[j].t &&
+                        tr[k].tick == StampOf(tr[j].pcs[ls[j].t], ls[j].a)
   {
     Reach(tr, ls, j);
     LostIsOld(tr[j], ls[j].t, ls[j].a);
-    TickPassed(tr, ls, j, StampOf(tr[j].pcs[ls[j].t], ls[j].a));
+    var stamp := StampOf(tr[j].pcs[ls[j].t], ls[j].a);
+    TickPassed(tr, ls, j, stamp);
+    var k :| 0 <= k < j && tr[k].tick == stamp && Won(ls[k].a);
+    LostToAnother(tr, ls, j, k);
   }
 
   // With no call inside, every chunk held is in exactly one list, once, and walking the list by prev from its newest

@@ -15,6 +15,7 @@
  *   LoadReserved        ReserveWon ReserveLost     bytes set aside under the limit
  *   Unreserve
  *   LoadCleanups        RegisterWon RegisterLost   a cleanup registered
+ *   LoadPublished LoadWeight Count                 counters, by which sizes and patience are chosen
  *
  * All compare-and-swaps are strong: a lost one means that another thread's step took effect, which
  * is what lock-freedom counts. */
@@ -161,31 +162,25 @@ static inline void reserved_store_relaxed(resource *r, size_t value)
 
 /* ----------------------------------------------------------------------------- counters -- */
 
-/* Relaxed, all of them. stale: published is at most too small, which makes a call look again before
- * it is refused; large_weight is at most too small, which makes the next chunk smaller than it could
- * be; lost decides nothing. At rest the caller's own synchronization carries them. */
+/* LoadPublished. stale: at most too small, which makes a call look again before it is refused. */
 static inline size_t published_load_relaxed(const resource *r)
 {
     TSMBR_BEFORE_STEP();
     return atomic_load_explicit(&((resource *)r)->published, RELAXED);
 }
 
-static inline void published_add_relaxed(resource *r, size_t bytes)
-{
-    TSMBR_BEFORE_STEP();
-    atomic_fetch_add_explicit(&r->published, bytes, RELAXED);
-}
-
-static inline void published_store_relaxed(resource *r, size_t value)
-{
-    TSMBR_BEFORE_STEP();
-    atomic_store_explicit(&r->published, value, RELAXED);
-}
-
+/* LoadWeight. stale: at most too small, which makes the next chunk smaller than it could be. */
 static inline size_t large_weight_load_relaxed(const resource *r)
 {
     TSMBR_BEFORE_STEP();
     return atomic_load_explicit(&((resource *)r)->large_weight, RELAXED);
+}
+
+/* Count. stale: nothing but the two loads above reads these while other threads run. */
+static inline void published_add_relaxed(resource *r, size_t bytes)
+{
+    TSMBR_BEFORE_STEP();
+    atomic_fetch_add_explicit(&r->published, bytes, RELAXED);
 }
 
 static inline void large_weight_add_relaxed(resource *r, size_t bytes)
@@ -194,22 +189,30 @@ static inline void large_weight_add_relaxed(resource *r, size_t bytes)
     atomic_fetch_add_explicit(&r->large_weight, bytes, RELAXED);
 }
 
-static inline void large_weight_store_relaxed(resource *r, size_t value)
+static inline void lost_add_relaxed(resource *r, size_t count)
 {
     TSMBR_BEFORE_STEP();
-    atomic_store_explicit(&r->large_weight, value, RELAXED);
+    atomic_fetch_add_explicit(&r->lost, count, RELAXED);
 }
 
+/* For statistics; decides nothing. */
 static inline size_t lost_load_relaxed(const resource *r)
 {
     TSMBR_BEFORE_STEP();
     return atomic_load_explicit(&((resource *)r)->lost, RELAXED);
 }
 
-static inline void lost_add_relaxed(resource *r, size_t count)
+/* At rest: the caller's own synchronization carries it. */
+static inline void published_store_relaxed(resource *r, size_t value)
 {
     TSMBR_BEFORE_STEP();
-    atomic_fetch_add_explicit(&r->lost, count, RELAXED);
+    atomic_store_explicit(&r->published, value, RELAXED);
+}
+
+static inline void large_weight_store_relaxed(resource *r, size_t value)
+{
+    TSMBR_BEFORE_STEP();
+    atomic_store_explicit(&r->large_weight, value, RELAXED);
 }
 
 /* --------------------------------------------------------------------- resource.cleanups -- */

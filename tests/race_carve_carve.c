@@ -1,4 +1,5 @@
-/* CarveWon / CarveLost: eight threads on one chunk with no upstream behind it. */
+/* CarveWon / CarveLost after LoadHead, LoadNext: eight threads on one chunk with no upstream behind
+ * it. */
 #include "support.h"
 
 #include <stdatomic.h>

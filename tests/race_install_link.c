@@ -1,4 +1,4 @@
-/* InstallWon / LinkWon and their losses: small blocks that need a new current chunk race with large
+/* InstallWon / LinkWon, and InstallLost, LoadLarge, LinkLost: small blocks that need a new current chunk race with large
  * ones that get a chunk of their own, and large ones with each other. */
 #include "support.h"
 

@@ -1,4 +1,4 @@
-/* RegisterWon / RegisterLost: every cleanup registered by any thread runs once, each thread's own
+/* RegisterWon / RegisterLost after LoadCleanups: every cleanup registered by any thread runs once, each thread's own
  * in reverse order. */
 #include "support.h"
 

@@ -1,4 +1,4 @@
-/* ReserveWon / ReserveLost / Unreserve: 64 threads under one limit. Never a byte above it, by the
+/* ReserveWon / ReserveLost / Unreserve, with LoadReserved, LoadPublished: 64 threads under one limit. Never a byte above it, by the
  * upstream's own count; and a refusal means that the room was not there. */
 #include "support.h"
 

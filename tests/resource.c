@@ -424,7 +424,7 @@ static void a_refusal_means_that_nothing_held_has_room(void **state)
     watch_close(&w);
 }
 
-/* One huge request does not make the chunks of all small ones after it huge. */
+/* One huge request does not make the chunks of all small ones after it huge: LoadWeight. */
 static void a_huge_request_does_not_inflate_growth(void **state)
 {
     (void)state;

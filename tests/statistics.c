@@ -1,4 +1,4 @@
-/* Statistics and ownership at rest. */
+/* Statistics and ownership at rest; what Count has counted. */
 #include "support.h"
 
 #include <string.h>
