@@ -98,14 +98,18 @@ module {:options "--function-syntax:3"} Arithmetic {
     if d >= 1 { assert d * a >= a; } else if d <= -1 { assert d * a <= -a; }
   }
 
-  // place_total and place_record agree: the block fits, and the record behind it.
+  // place_total and place_record agree: the block fits, and behind the capacity the record, on a line of its own.
   lemma NeedServes(base: nat, total: nat, bytes: nat, align: nat)
     requires align > 0 && total >= Need(bytes, align)
     ensures HoldsRecord(base, total)
     ensures Fits(base, Capacity(base, total), 0, bytes, align)
-    ensures Capacity(base, total) <= total
+    ensures Capacity(base, total) + Line() <= total
+    ensures (base + Capacity(base, total)) % Line() == 0
   {
     AlignUpOk(base, align);
-    assert (base + total - Line()) % Line() < Line();
+    var x := base + total - Line();
+    assert x % Line() < Line();
+    assert x == (x / Line()) * Line() + x % Line();
+    MultipleOk(x / Line(), Line());
   }
 }

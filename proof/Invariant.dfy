@@ -13,9 +13,12 @@ module {:options "--function-syntax:3"} Invariant {
 
   // ---------------------------------------------------------------------------------- memory
 
+  // A chunk from the upstream has its record behind the capacity, on a line of its own.
+  predicate RecordOk(a: nat, c: Chunk) { c.capacity + Line() <= c.size && (a + c.capacity) % Line() == 0 }
   predicate {:opaque} MemOk(s: State)
   {
     (forall a :: a in s.mem ==> 0 < a && s.mem[a].next <= s.mem[a].capacity <= Extent(s.mem[a])) &&
+    (forall a :: a in s.mem && s.mem[a].size != 0 ==> RecordOk(a, s.mem[a])) &&
     (forall a, b :: a in s.mem && b in s.mem && a != b ==> Apart(a, Extent(s.mem[a]), b, Extent(s.mem[b])))
   }
   function Before(list: seq<nat>, i: int): nat { if 0 < i <= |list| then list[i-1] else 0 }
@@ -794,24 +797,39 @@ module {:options "--function-syntax:3"} Invariant {
       assert s'.mem[kc[i]] == m[kc[i]];
     }
   }
-  lemma ResetKeepsMemory(s: State, t: nat, kc: seq<nat>, kb: seq<nat>)
-    requires Always(s) && Enabled(s, t, ResetAll(kc, kb))
-    ensures var s' := Do(s, t, ResetAll(kc, kb)); MemOk(s') && ChainOk(s') && NoLeak(s')
+  lemma ResetChunk(s: State, t: nat, kc: seq<nat>, kb: seq<nat>, a: nat)
+    requires Always(s) && Enabled(s, t, ResetAll(kc, kb)) && a in Do(s, t, ResetAll(kc, kb)).mem
+    ensures var s' := Do(s, t, ResetAll(kc, kb));
+      a in s.mem && s'.mem[a].next == 0 && s'.mem[a].capacity == s.mem[a].capacity && s'.mem[a].size == s.mem[a].size
   {
     ResetMemory(s, t, kc, kb);
-    reveal MemOk(); reveal ChainOk(); reveal NoLeak();
+    var s' := Do(s, t, ResetAll(kc, kb));
+    if a in kc {
+      var i :| 0 <= i < |kc| && kc[i] == a;
+      assert Empty(s.mem, s'.mem, kc, i);
+    } else {
+      var i :| 0 <= i < |kb| && kb[i] == a;
+      assert Empty(s.mem, s'.mem, kb, i);
+    }
+  }
+  lemma ResetKeepsMemory(s: State, t: nat, kc: seq<nat>, kb: seq<nat>)
+    requires Always(s) && Enabled(s, t, ResetAll(kc, kb))
+    ensures MemOk(Do(s, t, ResetAll(kc, kb)))
+  {
+    reveal MemOk();
     var s' := Do(s, t, ResetAll(kc, kb));
     forall a | a in s'.mem
       ensures a in s.mem && s'.mem[a].next == 0 && s'.mem[a].capacity == s.mem[a].capacity && s'.mem[a].size == s.mem[a].size
-    {
-      if a in kc {
-        var i :| 0 <= i < |kc| && kc[i] == a;
-        assert Empty(s.mem, s'.mem, kc, i);
-      } else {
-        var i :| 0 <= i < |kb| && kb[i] == a;
-        assert Empty(s.mem, s'.mem, kb, i);
-      }
-    }
+    { ResetChunk(s, t, kc, kb, a); }
+    forall a | a in s'.mem && s'.mem[a].size != 0 ensures RecordOk(a, s'.mem[a]) { assert RecordOk(a, s.mem[a]); }
+  }
+  lemma ResetKeepsLists(s: State, t: nat, kc: seq<nat>, kb: seq<nat>)
+    requires Always(s) && Enabled(s, t, ResetAll(kc, kb))
+    ensures var s' := Do(s, t, ResetAll(kc, kb)); ChainOk(s') && NoLeak(s')
+  {
+    ResetMemory(s, t, kc, kb);
+    reveal ChainOk(); reveal NoLeak();
+    var s' := Do(s, t, ResetAll(kc, kb));
     forall i | 0 <= i < |kc|
       ensures kc[i] in s'.mem && s'.mem[kc[i]].prev == Before(kc, i) && s'.mem[kc[i]].follow == Behind(kc, |kc|, i)
     { assert Empty(s.mem, s'.mem, kc, i); }
@@ -875,6 +893,7 @@ module {:options "--function-syntax:3"} Invariant {
     ensures Always(Do(s, t, ResetAll(kc, kb)))
   {
     ResetKeepsMemory(s, t, kc, kb);
+    ResetKeepsLists(s, t, kc, kb);
     ResetKeepsReserved(s, t, kc, kb);
     ResetKeepsHistory(s, t, kc, kb);
     reveal LiveOk(); reveal CleanupsOk(); reveal OwnersOk();

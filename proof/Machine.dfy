@@ -7,8 +7,8 @@
 // on values it has: NoFit, NoChunk, BeginWalk, TooMuch, Fail, Stay. Where the C text chooses a size, or how
 // often to look again, the machine may choose any.
 //
-// Auxiliary, in no guard: chain, larges, kept, tick, log, hist, and stamps (hs, ns, ls, cs) in threads. A
-// stamp is the tick at which a thread read a word.
+// Auxiliary, kept for the proof: chain, bigs, kept, cur, tick, abs, log, hist, and stamps (hs, ns, ls, cs) in threads. A
+// stamp is the tick at which a thread read a word. No atomic step's guard reads them.
 include "Arithmetic.dfy"
 include "Specification.dfy"
 
@@ -151,7 +151,7 @@ module {:options "--function-syntax:3"} Machine {
                           (s.limit != 0 ==> p.th.res + total <= s.limit) &&
                           (!link && p.th.c != 0 ==> p.th.c in s.mem && s.mem[p.th.c].follow == 0)
     case ReserveLost   => p.Full? && p.th.asks > 0 && s.reserved != p.th.res
-    case TooMuch(total) => p.Full? && !p.th.refused && p.r.Allocate? && p.r.align > 0 && Need(p.r.bytes, p.r.align) <= total &&
+    case TooMuch(total) => p.Full? && !p.th.refused && p.r.Allocate? && p.r.align > 0 && Need(p.r.bytes, p.r.align) == total &&
                           (total > s.most || (s.limit != 0 && p.th.res + total > s.limit))
     case Grant(n)      => p.Asking? && p.r.Allocate? && p.r.align > 0 && n > 0 && n !in s.mem && Need(p.r.bytes, p.r.align) <= p.total &&
                           forall b :: b in s.mem ==> Apart(n, p.total, b, Extent(s.mem[b]))   // the upstream's duty

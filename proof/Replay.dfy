@@ -101,7 +101,8 @@ module {:options "--function-syntax:3"} Replay {
   predicate method Agrees(s: State, t: nat, seen: Seen)
   {
     match seen
-    case Store(c, next) => t < |s.pcs| && s.pcs[t].HaveNew? && s.pcs[t].n == c && c in s.mem && (next == 0 || next == s.mem[c].next)
+    case Store(c, next) =>
+      t < |s.pcs| && s.pcs[t].HaveNew? && s.pcs[t].n == c && c in s.mem && (next == 0 || next == s.mem[c].next)
     case Rest(head, large, cleanups, reserved, at, chunks) =>
       AtRest(s) && s.head == head && s.large == large && s.cleanups == cleanups && s.reserved == reserved &&
       s.chain + s.bigs == at && |at| == |s.mem| == |chunks| &&
@@ -153,7 +154,8 @@ module {:options "--function-syntax:3"} Replay {
     if p.HaveHead? then NoChunk
     else if p.HaveNext? then NoFit
     else if p.Full? && seen.Load? then BeginWalk
-    else if p.Full? && p.r.Allocate? && p.r.align > 0 && p.r.ask && !p.th.refused then TooMuch(Need(p.r.bytes, p.r.align))
+    else if p.Full? && p.r.Allocate? && p.r.align > 0 && p.r.ask && !p.th.refused then
+      TooMuch(Need(p.r.bytes, p.r.align))
     else if p.Full? then Fail
     else Stay
   }

@@ -88,7 +88,8 @@ module {:options "--function-syntax:3"} ThreadSafeMonotonicBuffer {
   function Wanted(r: Request): nat { if r.Allocate? || r.Resize? then r.bytes else 0 }
   predicate InChunk(s: State, b: nat, x: Block)
   {
-    x.chunk in s.mem && x.chunk <= b && b + x.bytes <= x.chunk + s.mem[x.chunk].next && s.mem[x.chunk].next <= s.mem[x.chunk].capacity
+    x.chunk in s.mem && x.chunk <= b && b + x.bytes <= x.chunk + s.mem[x.chunk].next && s.mem[x.chunk].next <= s.mem[x.chunk].capacity &&
+    (s.mem[x.chunk].size != 0 ==> RecordOk(x.chunk, s.mem[x.chunk]))
   }
   lemma LiveInChunk(s: State, b: nat)
     requires LiveOk(s) && MemOk(s) && b in s.abs.live
@@ -209,7 +210,7 @@ module {:options "--function-syntax:3"} ThreadSafeMonotonicBuffer {
     ensures ListOk(tr[i], tr[i].chain) && ListOk(tr[i], tr[i].bigs) && tr[i].large == LastOf(tr[i].bigs)
     ensures tr[i].chain == [] ==> tr[i].head == 0
     ensures tr[i].chain != [] ==> tr[i].cur < |tr[i].chain| && tr[i].head == tr[i].chain[tr[i].cur]
-    ensures forall k :: tr[i].cur <= k < |tr[i].chain| - 1 ==> tr[i].mem[tr[i].chain[k]].follow == tr[i].chain[k+1]
+    ensures forall k :: tr[i].cur <= k < |tr[i].chain| ==> tr[i].mem[tr[i].chain[k]].follow == Behind(tr[i].chain, |tr[i].chain|, k)
     ensures var w := tr[i].abs.cleanups; tr[i].cleanups == LastOf(w) &&
       forall k :: 0 <= k < |w| ==> w[k] in tr[i].recs && tr[i].recs[w[k]] == Before(w, k)
   {
@@ -223,12 +224,33 @@ module {:options "--function-syntax:3"} ThreadSafeMonotonicBuffer {
     ensures ListOk(s, s.chain) && ListOk(s, s.bigs) && s.large == LastOf(s.bigs)
     ensures s.chain == [] ==> s.head == 0
     ensures s.chain != [] ==> s.cur < |s.chain| && s.head == s.chain[s.cur]
-    ensures forall k :: s.cur <= k < |s.chain| - 1 ==> s.mem[s.chain[k]].follow == s.chain[k+1]
+    ensures forall k :: s.cur <= k < |s.chain| ==> s.mem[s.chain[k]].follow == Behind(s.chain, |s.chain|, k)
     ensures var w := s.abs.cleanups; s.cleanups == LastOf(w) &&
       forall k :: 0 <= k < |w| ==> w[k] in s.recs && s.recs[w[k]] == Before(w, k)
   {
     Positive(s);
     reveal ChainOk(); reveal NoLeak(); reveal CleanupsOk();
+  }
+
+  // The caller's buffer stays the first chunk it was, through any number of resets.
+  lemma bufferTheorem(tr: seq<State>, ls: seq<Label>, i: nat, a: nat)
+    requires Execution(tr, ls) && i < |tr| && a in tr[0].mem
+    ensures a in tr[i].chain && a in tr[i].mem && tr[i].mem[a].size == 0
+  {
+    Reach(tr, ls, i);
+    if i > 0 {
+      bufferTheorem(tr, ls, i - 1, a);
+      Reach(tr, ls, i - 1);
+      var s, t, b := tr[i-1], ls[i-1].t, ls[i-1].a;
+      if b.ResetAll? {
+        ResetMemory(s, t, b.keepChain, b.keepBigs);
+        var k :| 0 <= k < |b.keepChain| && b.keepChain[k] == a;
+        assert Empty(s.mem, Do(s, t, b).mem, b.keepChain, k);
+      } else {
+        SharedKept(s, t, b);
+        assert Published(s, a);
+      }
+    }
   }
 
   // However many threads meet the end of a chunk together: chunks held beyond those in the lists are at most one for

@@ -1,0 +1,217 @@
+/* stress.c - one recorded run, from a seed: stress SEED.
+ *
+ * Rounds of threads that allocate, resize and register cleanups as fast as they can, through the ends of
+ * chunks, over an upstream that sometimes refuses. Between rounds, at rest, every word is written down, and
+ * a reset keeps some chunks. The seed picks the kind of run, and the dice. */
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "trace.h"
+
+enum { THREADS = 8, ROUNDS = 4, CALLS = 10 };
+
+typedef struct kind {
+    size_t initial;  /* 0: default */
+    size_t buffer;   /* bytes of caller's storage */
+    size_t limit;    /* 0: none */
+    size_t keep;     /* by a reset */
+    unsigned refuse; /* the upstream refuses one request in so many; 0: none */
+} kind;
+
+static const kind kinds[] = {
+    {0, 0, 0, SIZE_MAX, 0},
+    {0, 700, 0, 20000, 4},
+    {300, 0, 10000, SIZE_MAX, 9},
+    {200, 0, 0, SIZE_MAX, 3},
+};
+
+static tsmbr_resource arena;
+static const kind *shape;
+static unsigned seed;
+static int round_now;
+static pthread_barrier_t start;
+
+/* ---------------------------------------------------------------------------- upstream -- */
+
+/* Memory no better aligned than it must be; where it came from stands before it. */
+static void *grant(void *context, size_t bytes, size_t alignment)
+{
+    (void)context;
+    (void)alignment;
+    unsigned char *block = NULL;
+    if (shape->refuse == 0 || record_roll() % shape->refuse != 0) {
+        size_t shift = sizeof(void *) + record_roll() % 64;
+        unsigned char *memory = malloc(bytes + shift);
+        if (memory == NULL)
+            abort();
+        block = memory + shift / sizeof(void *) * sizeof(void *);
+        memcpy(block - sizeof(void *), &memory, sizeof(void *));
+    }
+    (void)sched_yield(); /* others meet the end of the chunk meanwhile */
+    record_grant((size_t)block, bytes);
+    return block;
+}
+
+static size_t given[4096];
+static size_t given_count;
+
+static void take_back(void *context, void *ptr, size_t bytes, size_t alignment)
+{
+    (void)context;
+    (void)alignment;
+    if (record_thread < 0)
+        given[given_count++] = (size_t)ptr;
+    record_back((size_t)ptr, bytes);
+    unsigned char *memory;
+    memcpy(&memory, (unsigned char *)ptr - sizeof(void *), sizeof(void *));
+    free(memory);
+}
+
+/* ------------------------------------------------------------------------------- calls -- */
+
+/* The linker sends calls of tsmbr_allocate here, those of tsmbr_on_release, too. */
+void *__real_tsmbr_allocate(tsmbr_resource *self, size_t bytes, size_t alignment);
+void *__wrap_tsmbr_allocate(tsmbr_resource *self, size_t bytes, size_t alignment);
+
+/* The record being registered: tsmbr_on_release registers what it has allocated. */
+static _Thread_local size_t *registering;
+
+void *__wrap_tsmbr_allocate(tsmbr_resource *self, size_t bytes, size_t alignment)
+{
+    record_say("call allocate %zu %zu 1", bytes, alignment);
+    void *block = __real_tsmbr_allocate(self, bytes, alignment);
+    record_say("return %zu", (size_t)block);
+    if (registering != NULL && block != NULL) {
+        *registering = (size_t)block;
+        record_say("call register %zu", (size_t)block);
+    }
+    return block;
+}
+
+static size_t ran[THREADS * ROUNDS * CALLS];
+static size_t ran_count;
+
+static void cleanup_ran(void *record)
+{
+    ran[ran_count++] = *(size_t *)record;
+}
+
+/* By round, thread and call: the record of the cleanup registered there. */
+static size_t records[ROUNDS][THREADS][CALLS];
+
+static void call_on_release(size_t *record)
+{
+    registering = record;
+    if (tsmbr_on_release(&arena, cleanup_ran, record) == 0)
+        record_say("return 1");
+    registering = NULL;
+}
+
+static void *call_try_allocate(size_t bytes, size_t alignment)
+{
+    record_say("call allocate %zu %zu 0", bytes, alignment);
+    void *block = tsmbr_try_allocate(&arena, bytes, alignment);
+    record_say("return %zu", (size_t)block);
+    return block;
+}
+
+static bool call_try_resize(void *block, size_t before, size_t bytes)
+{
+    record_say("call resize %zu %zu %zu", (size_t)block, before, bytes);
+    bool resized = tsmbr_try_resize(&arena, block, before, bytes);
+    record_say("return %d", resized ? 1 : 0);
+    return resized;
+}
+
+static size_t dice(size_t from, size_t to)
+{
+    return from + record_roll() % (to - from + 1);
+}
+
+static void *thread_run(void *argument)
+{
+    int me = (int)(size_t)argument;
+    record_thread = me;
+    record_dice = seed * 64007u + (unsigned)(round_now * THREADS + me) * 9176u + 1;
+    (void)pthread_barrier_wait(&start);
+    void *last = NULL; /* its latest block */
+    size_t bytes = 0;
+    for (int i = 0; i < CALLS; i++) {
+        size_t what = dice(0, 99);
+        if (last != NULL && what < 40) {
+            size_t other = what % 2 == 0 ? dice(1, bytes) : bytes + dice(0, 40);
+            if (call_try_resize(last, bytes, other))
+                bytes = other;
+        } else if (what < 55) {
+            call_on_release(&records[round_now][me][i]);
+        } else {
+            size_t old = bytes;
+            void *block;
+            if (what < 62)
+                block = tsmbr_allocate(&arena, bytes = dice(700, 3000), 8);
+            else if (what < 63)
+                block = tsmbr_allocate(&arena, bytes = SIZE_MAX - dice(0, 100), 1);
+            else if (what < 70)
+                block = call_try_allocate(bytes = dice(1, 200), 16);
+            else
+                block = tsmbr_allocate(&arena, bytes = dice(1, 150), (size_t)1 << dice(0, 6));
+            if (block != NULL)
+                last = block;
+            else
+                bytes = old;
+        }
+    }
+    return NULL;
+}
+
+/* ------------------------------------------------------------------------------ a run -- */
+
+static void numbers(const size_t *values, size_t count)
+{
+    printf(" |");
+    for (size_t i = 0; i < count; i++)
+        printf(" %zu", values[i]);
+}
+
+static void reset(size_t keep)
+{
+    given_count = ran_count = 0;
+    tsmbr_reset(&arena, keep);
+    printf("reset");
+    record_kept();
+    numbers(given, given_count);
+    numbers(ran, ran_count);
+    printf("\n");
+    record_rest();
+}
+
+int main(int count, char **arguments)
+{
+    static unsigned char buffer[4096];
+    seed = count > 1 ? (unsigned)strtoul(arguments[1], NULL, 10) : 0;
+    shape = &kinds[seed % (sizeof kinds / sizeof *kinds)];
+    tsmbr_upstream upstream = {grant, take_back, NULL};
+    tsmbr_config config = {&upstream, shape->initial, NULL, shape->buffer, shape->limit, 0};
+    if (shape->buffer != 0)
+        config.buffer = buffer + 1 + seed % 100;
+    if (tsmbr_init(&arena, &config) != 0)
+        abort();
+    record_begin(&arena, THREADS, &config);
+    if (pthread_barrier_init(&start, NULL, THREADS) != 0)
+        abort();
+    for (round_now = 0; round_now < ROUNDS; round_now++) {
+        pthread_t threads[THREADS];
+        for (size_t i = 0; i < THREADS; i++)
+            if (pthread_create(&threads[i], NULL, thread_run, (void *)i) != 0)
+                abort();
+        for (size_t i = 0; i < THREADS; i++)
+            (void)pthread_join(threads[i], NULL);
+        record_rest();
+        reset(round_now < ROUNDS - 1 ? shape->keep : 0);
+    }
+    tsmbr_destroy(&arena);
+    return fflush(stdout) == 0 ? 0 : 1;
+}
