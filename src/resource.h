@@ -20,11 +20,13 @@ static inline const tsmbr_upstream *resource_upstream(const resource *r)
  * allocate meets published chunks only, and ends.
  *
  *     for (walk w = walk_from(r, head); w.c != NULL; walk_on(&w)) */
+enum walk_part { WALK_PREV, WALK_FOLLOW, WALK_LARGE };
+
 typedef struct walk {
     const resource *r;
     const chunk *head; /* where it began */
     chunk *c;          /* the chunk it stands at; NULL: it is over */
-    enum walk_part { WALK_PREV, WALK_FOLLOW, WALK_LARGE } part;
+    enum walk_part part;
 } walk;
 
 /* Go on to the next part of the walk while there is no chunk in this one. */
