@@ -1,5 +1,5 @@
-/* CarveWon / ShrinkWon / GrowWon, and GrowLost, ShrinkLost: blocks that grow and shrink at the end of a chunk while others
- * carve there. The bytes one thread gives up another one gets: under a thread sanitizer this fails
+/* CarveWon / ShrinkWon / GrowWon, and GrowLost, ShrinkLost: blocks that grow and shrink at the end of a chunk
+ * while others carve there. The bytes one thread gives up another one gets: under a thread sanitizer this fails
  * unless giving up and getting are ordered. */
 #include "support.h"
 

@@ -1,5 +1,5 @@
-/* InstallWon / LinkWon, and InstallLost, LoadLarge, LinkLost: small blocks that need a new current chunk race with large
- * ones that get a chunk of their own, and large ones with each other. */
+/* InstallWon / LinkWon, and InstallLost, LoadLarge, LinkLost: small blocks that need a new current chunk race with
+ * large ones that get a chunk of their own, and large ones with each other. */
 #include "support.h"
 
 #include <stdatomic.h>

@@ -1,5 +1,5 @@
-/* RegisterWon / RegisterLost after LoadCleanups: every cleanup registered by any thread runs once, each thread's own
- * in reverse order. */
+/* RegisterWon / RegisterLost after LoadCleanups: every cleanup registered by any thread runs once, each thread's
+ * own in reverse order. */
 #include "support.h"
 
 #include <stdatomic.h>

@@ -1,5 +1,5 @@
-/* ReserveWon / ReserveLost / Unreserve, with LoadReserved, LoadPublished: 64 threads under one limit. Never a byte above it, by the
- * upstream's own count; and a refusal means that the room was not there. */
+/* ReserveWon / ReserveLost / Unreserve, with LoadReserved, LoadPublished: 64 threads under one limit. Never a byte
+ * above it, by the upstream's own count; and a refusal means that the room was not there. */
 #include "support.h"
 
 #include <sched.h>
