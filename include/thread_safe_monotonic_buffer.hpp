@@ -132,10 +132,7 @@ protected:
     // Visible to the optimizer: where the resource's type is known this is one direct call.
     void *do_allocate(std::size_t bytes, std::size_t alignment) override
     {
-        void *const ptr = tsmbr_try_allocate(&resource_, bytes, alignment);
-        if (TSMBR_LIKELY(ptr != nullptr))
-            return ptr;
-        return allocate_slow(bytes, alignment);
+        return tsmbr_allocate_or_call(&resource_, bytes, alignment, allocate_slow, this);
     }
 
     void do_deallocate(void *, std::size_t, std::size_t) noexcept override {}
@@ -193,7 +190,12 @@ private:
         static_cast<std::pmr::memory_resource *>(context)->deallocate(ptr, bytes, alignment);
     }
 
-    TSMBR_NOINLINE void *allocate_slow(std::size_t bytes, std::size_t alignment)
+    TSMBR_NOINLINE static void *allocate_slow(void *self, std::size_t bytes, std::size_t alignment)
+    {
+        return static_cast<thread_safe_monotonic_buffer_resource *>(self)->allocate_upstream(bytes, alignment);
+    }
+
+    void *allocate_upstream(std::size_t bytes, std::size_t alignment)
     {
         upstream_call call{upstream_resource(), nullptr};
         const tsmbr_upstream via = {call_allocate, call_deallocate, &call};
@@ -212,6 +214,46 @@ private:
     tsmbr_upstream upstream_;
     bool limited_ = false;
     tsmbr_resource resource_;
+};
+
+// A lane of a shared resource as a std::pmr::memory_resource, for one thread, task or fiber at a time.
+// Its blocks live as long as those of the shared resource. release or reset of that ends the lane:
+// call reopen before the next use. Otherwise see tsmbr_lane in tsmbr.h.
+class lane_resource : public std::pmr::memory_resource
+{
+public:
+    explicit lane_resource(thread_safe_monotonic_buffer_resource &shared) noexcept : shared_(&shared) { reopen(); }
+
+    lane_resource(const lane_resource &) = delete;
+    lane_resource &operator=(const lane_resource &) = delete;
+
+    // Gives back what the lane did not use. The shared resource must still be there, and must not have
+    // been released or reset since the lane was opened: call forget before that.
+    ~lane_resource() override { tsmbr_lane_close(&lane_); }
+
+    void reopen() noexcept { tsmbr_lane_open(&lane_, shared_->native_handle()); }
+
+    // Before the shared resource is released, reset or destroyed: the lane has nothing to give back.
+    void forget() noexcept { reopen(); }
+
+    thread_safe_monotonic_buffer_resource &shared() const noexcept { return *shared_; }
+
+protected:
+    void *do_allocate(std::size_t bytes, std::size_t alignment) override
+    {
+        void *const ptr = tsmbr_lane_try_allocate(&lane_, bytes, alignment);
+        if (TSMBR_LIKELY(ptr != nullptr))
+            return ptr;
+        return shared_->allocate(bytes, alignment);
+    }
+
+    void do_deallocate(void *, std::size_t, std::size_t) noexcept override {}
+
+    bool do_is_equal(const std::pmr::memory_resource &other) const noexcept override { return this == &other; }
+
+private:
+    thread_safe_monotonic_buffer_resource *shared_;
+    tsmbr_lane lane_;
 };
 
 } // namespace tsmbr

@@ -19,6 +19,7 @@
 #ifndef TSMBR_LAYOUT_H
 #define TSMBR_LAYOUT_H
 
+#include <limits.h>
 #include <stddef.h>
 
 #include "place.h"
@@ -43,6 +44,30 @@ typedef struct chunk {
     TSMBR_FIELD(size_t) held;                    /* allocation_size of this chunk and all by prev */
 } chunk;
 
+/* Slots are numbered from 0; see slot.h. */
+#define SLOT_BITS (CHAR_BIT * (unsigned)sizeof(size_t))
+#define SLOTS 256u
+#define SLOT_WORDS (SLOTS / SLOT_BITS)
+#define SLOT_GROUPS 10
+
+/* Which slots are taken, a bit each. */
+typedef struct slots {
+    TSMBR_ATOMIC(size_t) taken[SLOT_WORDS];
+    TSMBR_ATOMIC(bool) key_ready; /* a thread that ends gives its slot back */
+} slots;
+
+/* Two lines: processors fetch the neighbour of a line, too. */
+#define LANE_LINE ((size_t)128)
+
+/* What a thread has of a resource for itself; see lane.h. Written by the thread that has the slot, and
+ * at rest. Statistics read cursor and end. */
+typedef struct lane {
+    TSMBR_ATOMIC(unsigned char *) cursor; /* the next byte to hand out */
+    TSMBR_ATOMIC(unsigned char *) end;    /* where the lane's bytes end */
+    TSMBR_FIELD(size_t) next_bytes;       /* how many it wants next; 0: as few as may be */
+    unsigned char apart[LANE_LINE - 3 * sizeof(void *)];
+} lane;
+
 typedef void (*cleanup_function)(void *argument);
 
 /* A registered cleanup, in a block of the resource. */
@@ -56,9 +81,10 @@ typedef struct cleanup {
  * resource stands, so that a hot word of one never shares a line with another group. */
 typedef struct resource {
     /* Read by every call, written when a chunk or a cleanup arrives. */
-    TSMBR_ATOMIC(chunk *) head;       /* the current chunk; NULL before the first */
-    TSMBR_ATOMIC(chunk *) large;      /* the newest chunk for one large block; NULL: none */
-    TSMBR_ATOMIC(cleanup *) cleanups; /* latest registered; NULL: none */
+    TSMBR_ATOMIC(chunk *) head;              /* the current chunk; NULL before the first */
+    TSMBR_ATOMIC(chunk *) large;             /* the newest chunk for one large block; NULL: none */
+    TSMBR_ATOMIC(cleanup *) cleanups;        /* latest registered; NULL: none */
+    TSMBR_ATOMIC(lane *) lanes[SLOT_GROUPS]; /* by group of slots: a table; NULL: none; [0]: NULL */
 
     /* Constant from init to destroy; all-zero means every default. */
     const tsmbr_upstream *upstream; /* NULL: the system upstream */
@@ -77,11 +103,13 @@ typedef struct resource {
     TSMBR_ATOMIC(size_t) reserved;     /* bytes held from the upstream, or being asked of it */
     TSMBR_ATOMIC(size_t) published;    /* of these, bytes in chunks that have joined a list */
     TSMBR_ATOMIC(size_t) large_weight; /* what chunks with a large block count for in growth */
+    TSMBR_ATOMIC(size_t) unused;       /* bytes carved for lanes and given up */
     TSMBR_ATOMIC(size_t) lost;         /* compare-and-swaps lost */
 } resource;
 
 #ifndef TSMBR_LAYOUT_FREE /* a checker's atomics may be larger */
 _Static_assert(sizeof(chunk) <= PLACE_RECORD, "a chunk record fits its place");
+_Static_assert(sizeof(lane) == LANE_LINE, "lanes do not share lines");
 _Static_assert(sizeof(resource) <= sizeof(tsmbr_resource), "the public type has room for the private one");
 _Static_assert(_Alignof(resource) <= _Alignof(tsmbr_resource), "and its alignment");
 _Static_assert(sizeof(size_t) == sizeof(uintptr_t), "addresses are counted in size_t");

@@ -98,6 +98,11 @@ void tsmbr_reset(tsmbr_resource *self, size_t keep_bytes)
     reserved_store_relaxed(r, kept);
     published_store_relaxed(r, kept);
     large_weight_store_relaxed(r, 0);
+
+    /* The tables lie in chunks, whose blocks are forgotten. */
+    for (unsigned group = 1; group < SLOT_GROUPS; group++)
+        lanes_store_relaxed(r, group, NULL);
+    unused_store_relaxed(r, 0);
 }
 
 void tsmbr_release(tsmbr_resource *self)

@@ -28,6 +28,12 @@
 #define PLACE_FIRST_DEFAULT ((size_t)2048)
 #define PLACE_GROWTH_CAP ((size_t)16 << 20)
 
+/* Bytes that a lane takes at once: from the least to the most, and no more than a chunk's 64th part. */
+#define PLACE_RUN_LEAST ((size_t)256)
+#define PLACE_RUN_MOST ((size_t)256 << 10)
+#define PLACE_RUN_PART ((size_t)64)
+#define PLACE_LANES_FROM (PLACE_RUN_LEAST * PLACE_RUN_PART)
+
 static inline bool place_alignment_ok(size_t alignment)
 {
     return alignment != 0 && (alignment & (alignment - 1)) == 0;
@@ -53,6 +59,14 @@ static inline bool place_fit(size_t base, size_t capacity, size_t next, size_t b
     *offset = next + padding;
     *end = next + padding + bytes;
     return true;
+}
+
+/* How far from `cursor`, an address, a block lies in a lane that has `room` bytes from there. False also
+ * for no bytes, and for an alignment that is none: those go a longer way. */
+static inline bool place_bump(size_t cursor, size_t room, size_t bytes, size_t alignment, size_t *padding)
+{
+    *padding = (0 - cursor) & (alignment - 1);
+    return *padding <= room && bytes - 1 < room - *padding && (alignment & (alignment - 1)) == 0;
 }
 
 /* Where the record goes in a chunk of `total` bytes at `base`: on the last whole line. What lies
@@ -102,6 +116,32 @@ static inline size_t place_first_total(size_t initial_size)
 static inline bool place_shares(size_t need, size_t total)
 {
     return need <= total / 4;
+}
+
+/* How many bytes a lane takes at once from a chunk of so much capacity, if it wants `wanted`: so few that
+ * what many lanes leave unused is a small part of the chunk, so many that one carve serves many blocks.
+ * 0 if that cannot be had of a chunk so small. */
+static inline size_t place_run(size_t wanted, size_t capacity)
+{
+    size_t most = capacity / PLACE_RUN_PART < PLACE_RUN_MOST ? capacity / PLACE_RUN_PART : PLACE_RUN_MOST;
+    if (most < PLACE_RUN_LEAST)
+        return 0;
+    size_t least = most / 16 < PLACE_RUN_LEAST ? PLACE_RUN_LEAST : most / 16;
+    return wanted < least ? least : wanted < most ? wanted : most;
+}
+
+/* What the tables of a chunk's first lanes take from it, at most; more threads take more. */
+static inline size_t place_tables(size_t capacity)
+{
+    size_t part = capacity / PLACE_RUN_PART;
+    return part < PLACE_RUN_LEAST ? 0 : part < 1024 ? part : 1024;
+}
+
+/* Whether a block is so small that a run of `run` bytes serves many of its kind. */
+static inline bool place_run_serves(size_t run, size_t bytes, size_t alignment)
+{
+    REQUIRE(place_alignment_ok(alignment));
+    return alignment <= run / 8 && bytes <= run / 8 - (alignment - 1);
 }
 
 /* count * size, or false. */

@@ -23,6 +23,7 @@
 #include <sched.h>
 #endif
 
+#include "lane.h"
 #include "resource.h"
 
 /* How often a call looks again before it asks the upstream for a chunk that another thread is
@@ -54,6 +55,13 @@ static bool config_ok(const tsmbr_config *config)
            config->buffer_size <= SIZE_MAX - (size_t)(uintptr_t)config->buffer;
 }
 
+/* So that one thread's blocks of `bytes` bytes in all fit, its lanes need not come out of them. */
+static size_t resource_with_tables(const resource *r, size_t bytes)
+{
+    size_t tables = (r->flags & TSMBR_SHARED_ONLY) != 0 ? 0 : place_tables(bytes);
+    return bytes <= SIZE_MAX - tables ? bytes + tables : bytes;
+}
+
 int tsmbr_init(tsmbr_resource *self, const tsmbr_config *config)
 {
     if (self != NULL)
@@ -70,7 +78,7 @@ int tsmbr_init(tsmbr_resource *self, const tsmbr_config *config)
     r->limit = config->limit;
     r->flags = config->flags;
     if (config->initial_size != 0)
-        r->first_total = place_first_total(config->initial_size);
+        r->first_total = place_first_total(resource_with_tables(r, config->initial_size));
     else
         r->first_total = place_next_total(PLACE_FIRST_DEFAULT, config->buffer_size);
     if (config->buffer_size != 0) {
@@ -243,10 +251,12 @@ static void *resource_claim(resource *r, request *q)
 /* The last resort: put the block into any chunk that is held and has room, left behind or not. */
 static void *resource_carve_any(resource *r, request *q)
 {
-    void *block = NULL;
-    for (walk w = walk_from(r, q->c); w.c != NULL && block == NULL; walk_on(&w))
-        block = chunk_carve(w.c, q->bytes, q->alignment, CHUNK_INSIST, &q->lost);
-    return block;
+    for (walk w = walk_from(r, q->c); w.c != NULL; walk_on(&w)) {
+        void *block = chunk_carve(w.c, q->bytes, q->alignment, CHUNK_INSIST, &q->lost);
+        if (block != NULL)
+            return block;
+    }
+    return NULL;
 }
 
 /* The size of the next chunk under the limit: of what is left, half, so that threads that need a
@@ -313,8 +323,9 @@ static void *resource_round(resource *r, request *q)
     return block;
 }
 
-/* Stands for: from memory already held. */
+/* Stand for: from memory already held; in_handler for: perhaps by a signal handler. */
 static const tsmbr_upstream no_upstream;
+static const tsmbr_upstream in_handler;
 
 /* Everything after the first attempt, out of the way of the fast path. */
 static TSMBR_COLD void *resource_allocate_slow(resource *r, size_t bytes, size_t alignment,
@@ -326,7 +337,7 @@ static TSMBR_COLD void *resource_allocate_slow(resource *r, size_t bytes, size_t
     request q = {bytes, alignment, SIZE_MAX, upstream, NULL, false, 0, lost};
     if (upstream == NULL)
         q.upstream = resource_upstream(r);
-    else if (upstream == &no_upstream)
+    else if (upstream == &no_upstream || upstream == &in_handler)
         q.upstream = NULL;
     if (!place_total(bytes, alignment, &q.need))
         q.need = SIZE_MAX;
@@ -339,43 +350,79 @@ static TSMBR_COLD void *resource_allocate_slow(resource *r, size_t bytes, size_t
     return block;
 }
 
-/* The fast path: LoadHead, LoadNext, CarveWon. A NULL upstream is the resource's own, which is
- * looked up only when it is needed. Leaves errno alone. */
-static inline void *resource_allocate(resource *r, size_t bytes, size_t alignment, const tsmbr_upstream *upstream)
+/* Beside the lane: from the current chunk, with more for the lane if it may be, or from a new one. Without
+ * lanes this is the whole of a call: LoadHead, LoadNext, CarveWon. */
+static TSMBR_OUT_OF_LINE void *resource_allocate_beside(resource *r, size_t bytes, size_t alignment,
+                                                        const tsmbr_upstream *upstream)
 {
     size_t lost = 0;
     bytes = place_bytes(bytes);
     chunk *c = head_load_acquire(r);
     if (c != NULL && place_alignment_ok(alignment)) {
-        void *block = chunk_carve(c, bytes, alignment, 1, &lost);
-        if (block != NULL)
+        void *block = (r->flags & TSMBR_SHARED_ONLY) != 0 || c->capacity < PLACE_LANES_FROM
+                          ? chunk_carve(c, bytes, alignment, 1, &lost)
+                          : tsmbr_lane_serve(r, c, bytes, alignment, upstream != &in_handler, &lost);
+        if (block != NULL) {
+            if (lost != 0)
+                lost_add_relaxed(r, lost);
             return block;
+        }
     }
     return resource_allocate_slow(r, bytes, alignment, upstream, lost);
 }
 
+/* errno for a request that failed. */
 static TSMBR_COLD void *refuse(size_t alignment)
 {
     errno = place_alignment_ok(alignment) ? ENOMEM : EINVAL;
     return NULL;
 }
 
+/* The fast path of all three is Bump. A NULL upstream is the resource's own, which is looked up only
+ * when it is needed. errno changes only where a request fails. */
+static TSMBR_OUT_OF_LINE void *resource_allocate_or_refuse(resource *r, size_t bytes, size_t alignment,
+                                                           const tsmbr_upstream *upstream)
+{
+    void *block = resource_allocate_beside(r, bytes, alignment, upstream);
+    return block != NULL ? block : refuse(alignment);
+}
+
 void *tsmbr_allocate(tsmbr_resource *self, size_t bytes, size_t alignment)
 {
-    void *block = resource_allocate(resource_of(self), bytes, alignment, NULL);
-    return block != NULL ? block : refuse(alignment);
+    resource *r = resource_of(self);
+    void *block;
+    if (lane_allocate(r, bytes, alignment, &block))
+        return block;
+    return resource_allocate_or_refuse(r, bytes, alignment, NULL);
+}
+
+void *tsmbr_allocate_or_call(tsmbr_resource *self, size_t bytes, size_t alignment,
+                             void *(*otherwise)(void *context, size_t bytes, size_t alignment), void *context)
+{
+    resource *r = resource_of(self);
+    void *block;
+    if (lane_allocate(r, bytes, alignment, &block))
+        return block;
+    block = resource_allocate_beside(r, bytes, alignment, &no_upstream);
+    return block != NULL ? block : otherwise(context, bytes, alignment);
 }
 
 void *tsmbr_try_allocate(tsmbr_resource *self, size_t bytes, size_t alignment)
 {
-    return resource_allocate(resource_of(self), bytes, alignment, &no_upstream);
+    resource *r = resource_of(self);
+    void *block;
+    if (lane_allocate(r, bytes, alignment, &block))
+        return block;
+    return resource_allocate_beside(r, bytes, alignment, &in_handler);
 }
 
 void *tsmbr_allocate_from(tsmbr_resource *self, size_t bytes, size_t alignment, const tsmbr_upstream *upstream)
 {
-    void *block =
-        resource_allocate(resource_of(self), bytes, alignment, upstream != NULL ? upstream : &no_upstream);
-    return block != NULL ? block : refuse(alignment);
+    resource *r = resource_of(self);
+    void *block;
+    if (lane_allocate(r, bytes, alignment, &block))
+        return block;
+    return resource_allocate_or_refuse(r, bytes, alignment, upstream != NULL ? upstream : &no_upstream);
 }
 
 void *tsmbr_allocate_array(tsmbr_resource *self, size_t count, size_t size, size_t alignment)
@@ -396,17 +443,37 @@ void tsmbr_deallocate(tsmbr_resource *self, void *ptr, size_t bytes, size_t alig
 
 /* ---------------------------------------------------------------------------------- resizing -- */
 
-bool tsmbr_try_resize(tsmbr_resource *self, void *ptr, size_t old_bytes, size_t new_bytes)
+/* Whether the block that ends at `ptr + old_bytes` is the last of this thread's lane in r, and if so, its
+ * new size, if it can be had. */
+static bool lane_resize(resource *r, unsigned char *ptr, size_t old_bytes, size_t new_bytes, bool *resized)
 {
-    resource *r = resource_of(self);
-    if (ptr == NULL)
+    thread_state *thread = TSMBR_THREAD;
+    unsigned group = thread->group;
+    lane *l = lane_mine(r, thread, group);
+    if (l == NULL)
         return false;
-    old_bytes = place_bytes(old_bytes);
-    new_bytes = place_bytes(new_bytes);
-    chunk *c = head_load_acquire(r);
-    if (c == NULL || new_bytes == old_bytes)
-        return new_bytes <= old_bytes;
+    thread_enter(thread);
+    tsmbr_lane run = lane_open(l);
+    bool last = (size_t)(uintptr_t)ptr + old_bytes == (size_t)(uintptr_t)run.cursor;
+    if (last) {
+        size_t lost = 0;
+        *resized = new_bytes <= old_bytes || tsmbr_run_grow(r, &run, new_bytes - old_bytes, &lost);
+        if (new_bytes < old_bytes)
+            run.cursor -= old_bytes - new_bytes;
+        lane_close(l, &run);
+        if (lost != 0)
+            lost_add_relaxed(r, lost);
+    }
+    thread_leave(thread, group);
+    return last;
+}
 
+/* The same for the last block of the current chunk. */
+static bool chunk_resize(resource *r, const unsigned char *ptr, size_t old_bytes, size_t new_bytes)
+{
+    chunk *c = head_load_acquire(r);
+    if (c == NULL)
+        return new_bytes < old_bytes;
     size_t seen = next_load_relaxed(c);
     size_t begin = (size_t)(uintptr_t)ptr - chunk_base(c);
     if (seen < old_bytes || seen - old_bytes != begin)
@@ -422,6 +489,19 @@ bool tsmbr_try_resize(tsmbr_resource *self, void *ptr, size_t old_bytes, size_t 
         return true;
     lost_add_relaxed(r, 1);
     return false;
+}
+
+bool tsmbr_try_resize(tsmbr_resource *self, void *ptr, size_t old_bytes, size_t new_bytes)
+{
+    resource *r = resource_of(self);
+    if (ptr == NULL)
+        return false;
+    old_bytes = place_bytes(old_bytes);
+    new_bytes = place_bytes(new_bytes);
+    bool resized = new_bytes == old_bytes;
+    if (!resized && !lane_resize(r, ptr, old_bytes, new_bytes, &resized))
+        resized = chunk_resize(r, ptr, old_bytes, new_bytes);
+    return resized;
 }
 
 void *tsmbr_reallocate(tsmbr_resource *self, void *ptr, size_t old_bytes, size_t new_bytes, size_t alignment)

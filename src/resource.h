@@ -6,8 +6,10 @@
 
 #if defined(__GNUC__)
 #define TSMBR_COLD __attribute__((noinline, cold))
+#define TSMBR_OUT_OF_LINE __attribute__((noinline))
 #else
 #define TSMBR_COLD
+#define TSMBR_OUT_OF_LINE
 #endif
 
 static inline const tsmbr_upstream *resource_upstream(const resource *r)

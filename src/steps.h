@@ -15,6 +15,11 @@
  *   LoadReserved        ReserveWon ReserveLost     bytes set aside under the limit
  *   Unreserve
  *   LoadCleanups        RegisterWon RegisterLost   a cleanup registered
+ *   LoadLane            Bump                       a block taken from a lane
+ *                       ExtendWon ExtendLost       a lane made longer in place
+ *   LoadLanes           OpenWon OpenLost           a table of lanes joined
+ *   LoadSlots           TakeWon TakeLost           a slot taken by a thread
+ *   Give                                           and given back by one that ends
  *   LoadPublished LoadWeight Count                 counters, by which sizes and patience are chosen
  *
  * All compare-and-swaps are strong: a lost one means that another thread's step took effect, which
@@ -28,6 +33,10 @@
 #ifndef TSMBR_BEFORE_STEP
 #define TSMBR_BEFORE_STEP() ((void)0)
 #endif
+
+/* Keeps the compiler from moving accesses across, for the sake of a signal handler that runs between
+ * them. The processor needs no order for that: it is one thread. */
+#define SIGNAL_FENCE() atomic_signal_fence(memory_order_seq_cst)
 
 #define RELAXED memory_order_relaxed
 #define ACQUIRE memory_order_acquire
@@ -43,7 +52,7 @@ static inline size_t next_load_relaxed(const chunk *c)
     return atomic_load_explicit(&((chunk *)c)->next, RELAXED);
 }
 
-/* CarveWon, CarveLost; GrowWon, GrowLost. On failure *seen is the present value.
+/* CarveWon, CarveLost; ExtendWon, ExtendLost; GrowWon, GrowLost. On failure *seen is the present value.
  * pair: next_cas_release. carries: the last use of bytes that their owner gave up by shrinking.
  * without: A writes the end of its block, shrinks it; B carves those bytes, writes them; A's write
  *   lands after B's.
@@ -189,6 +198,12 @@ static inline void large_weight_add_relaxed(resource *r, size_t bytes)
     atomic_fetch_add_explicit(&r->large_weight, bytes, RELAXED);
 }
 
+static inline void unused_add_relaxed(resource *r, size_t bytes)
+{
+    TSMBR_BEFORE_STEP();
+    atomic_fetch_add_explicit(&r->unused, bytes, RELAXED);
+}
+
 static inline void lost_add_relaxed(resource *r, size_t count)
 {
     TSMBR_BEFORE_STEP();
@@ -202,11 +217,24 @@ static inline size_t lost_load_relaxed(const resource *r)
     return atomic_load_explicit(&((resource *)r)->lost, RELAXED);
 }
 
+/* For statistics; decides nothing. */
+static inline size_t unused_load_relaxed(const resource *r)
+{
+    TSMBR_BEFORE_STEP();
+    return atomic_load_explicit(&((resource *)r)->unused, RELAXED);
+}
+
 /* At rest: the caller's own synchronization carries it. */
 static inline void published_store_relaxed(resource *r, size_t value)
 {
     TSMBR_BEFORE_STEP();
     atomic_store_explicit(&r->published, value, RELAXED);
+}
+
+static inline void unused_store_relaxed(resource *r, size_t value)
+{
+    TSMBR_BEFORE_STEP();
+    atomic_store_explicit(&r->unused, value, RELAXED);
 }
 
 static inline void large_weight_store_relaxed(resource *r, size_t value)
@@ -237,6 +265,104 @@ static inline void cleanups_store_relaxed(resource *r, cleanup *value)
 {
     TSMBR_BEFORE_STEP();
     atomic_store_explicit(&r->cleanups, value, RELAXED);
+}
+
+/* ------------------------------------------------------------------------ resource.lanes -- */
+
+/* LoadLanes. pair: lanes_cas_release. carries: the table's empty lanes.
+ * without: A makes a table and publishes it; B, whose lane is in it, reads what the memory held before
+ *   as cursor and end, and hands out bytes of nowhere. */
+static inline lane *lanes_load_acquire(const resource *r, unsigned group)
+{
+    TSMBR_BEFORE_STEP();
+    return atomic_load_explicit(&((resource *)r)->lanes[group], ACQUIRE);
+}
+
+/* OpenWon, OpenLost. pair: lanes_load_acquire. carries: the table's empty lanes. without: as there.
+ * failure relaxed: the loser looks again with a new LoadLanes. */
+static inline bool lanes_cas_release(resource *r, unsigned group, lane *desired)
+{
+    lane *seen = NULL;
+    TSMBR_BEFORE_STEP();
+    return atomic_compare_exchange_strong_explicit(&r->lanes[group], &seen, desired, RELEASE, RELAXED);
+}
+
+/* At rest: the caller's own synchronization carries it. */
+static inline void lanes_store_relaxed(resource *r, unsigned group, lane *value)
+{
+    TSMBR_BEFORE_STEP();
+    atomic_store_explicit(&r->lanes[group], value, RELAXED);
+}
+
+/* ---------------------------------------------------------------------------------- lane -- */
+
+/* LoadLane. stale: the owner reads what it wrote itself; slots_cas_acquire carries what an owner before
+ * it wrote. Statistics may read any value there was. */
+static inline unsigned char *lane_cursor_load_relaxed(const lane *l)
+{
+    TSMBR_BEFORE_STEP();
+    return atomic_load_explicit(&((lane *)l)->cursor, RELAXED);
+}
+
+static inline unsigned char *lane_end_load_relaxed(const lane *l)
+{
+    TSMBR_BEFORE_STEP();
+    return atomic_load_explicit(&((lane *)l)->end, RELAXED);
+}
+
+/* Bump. By the owner alone, or before the table is published. */
+static inline void lane_cursor_store_relaxed(lane *l, unsigned char *value)
+{
+    TSMBR_BEFORE_STEP();
+    atomic_store_explicit(&l->cursor, value, RELAXED);
+}
+
+static inline void lane_end_store_relaxed(lane *l, unsigned char *value)
+{
+    TSMBR_BEFORE_STEP();
+    atomic_store_explicit(&l->end, value, RELAXED);
+}
+
+/* --------------------------------------------------------------------------------- slots -- */
+
+/* LoadSlots. stale: TakeWon needs the present value. */
+static inline size_t slots_load_relaxed(const slots *s, unsigned word)
+{
+    TSMBR_BEFORE_STEP();
+    return atomic_load_explicit(&((slots *)s)->taken[word], RELAXED);
+}
+
+/* TakeWon, TakeLost. On failure *seen is the present value.
+ * pair: slots_and_release. carries: the lanes as the slot's last owner left them.
+ * without: A hands out a block from its lane and ends; B takes the slot, reads the old cursor, and
+ *   hands out the same bytes.
+ * failure relaxed: the value is only compared again. */
+static inline bool slots_cas_acquire(slots *s, unsigned word, size_t *seen, size_t desired)
+{
+    TSMBR_BEFORE_STEP();
+    return atomic_compare_exchange_strong_explicit(&s->taken[word], seen, desired, ACQUIRE, RELAXED);
+}
+
+/* Give. pair: slots_cas_acquire; other threads' changes in between keep the release sequence.
+ * carries, without: as there. */
+static inline void slots_and_release(slots *s, unsigned word, size_t mask)
+{
+    TSMBR_BEFORE_STEP();
+    atomic_fetch_and_explicit(&s->taken[word], mask, RELEASE);
+}
+
+/* pair: key_ready_store_release. carries: the key. without: a thread reads the key before it was made. */
+static inline bool key_ready_load_acquire(const slots *s)
+{
+    TSMBR_BEFORE_STEP();
+    return atomic_load_explicit(&((slots *)s)->key_ready, ACQUIRE);
+}
+
+/* pair: key_ready_load_acquire. carries, without: as there. */
+static inline void key_ready_store_release(slots *s, bool value)
+{
+    TSMBR_BEFORE_STEP();
+    atomic_store_explicit(&s->key_ready, value, RELEASE);
 }
 
 #endif

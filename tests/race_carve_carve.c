@@ -37,7 +37,10 @@ static void blocks_are_apart(void **state)
 {
     (void)state;
     arena a = {.buffer = malloc(SIZE)};
-    tsmbr_init(&a.r, &(tsmbr_config){.upstream = tsmbr_null_upstream(), .buffer = a.buffer, .buffer_size = SIZE});
+    tsmbr_init(&a.r, &(tsmbr_config){.upstream = tsmbr_null_upstream(),
+                                     .buffer = a.buffer,
+                                     .buffer_size = SIZE,
+                                     .flags = TSMBR_SHARED_ONLY});
     (void)run_seed();
     run_threads(THREADS, carve_random, &a);
     blocks all = {0};
@@ -80,8 +83,10 @@ static void every_byte_once(void **state)
 {
     (void)state;
     arena a = {.buffer = calloc(SIZE, 1)};
-    tsmbr_init(&a.r,
-               &(tsmbr_config){.upstream = tsmbr_null_upstream(), .buffer = a.buffer, .buffer_size = SIZE - 9});
+    tsmbr_init(&a.r, &(tsmbr_config){.upstream = tsmbr_null_upstream(),
+                                     .buffer = a.buffer,
+                                     .buffer_size = SIZE - 9,
+                                     .flags = TSMBR_SHARED_ONLY});
     run_threads(THREADS, carve_equal, &a);
     size_t served = 0;
     for (int i = 0; i < THREADS; i++)

@@ -96,7 +96,7 @@ static void storms_leave_no_surplus(void **state)
     static storm s;
     watch_open(&s.w);
     s.slow = (tsmbr_upstream){slow_allocate, slow_deallocate, &s};
-    tsmbr_init(&s.r, &(tsmbr_config){.upstream = &s.slow});
+    tsmbr_init(&s.r, &(tsmbr_config){.upstream = &s.slow, .flags = TSMBR_SHARED_ONLY});
     run_rounds(THREADS, rounds_for(1000), storm_work, storm_at_rest, &s);
     tsmbr_statistics now;
     tsmbr_get_statistics(&s.r, &now);

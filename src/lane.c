@@ -1,0 +1,184 @@
+/* lane.c - how lanes get their runs, and lanes in the caller's hands. */
+#include "lane.h"
+#include "resource.h"
+
+/* -------------------------------------------------------------------------------------- runs -- */
+
+/* Nothing has been handed out of it. Its first block is just that, as it was when the chunk was installed
+ * for it: so after a reset the same calls get the same blocks. */
+static bool chunk_is_new(const chunk *c)
+{
+    return next_load_relaxed(c) == 0;
+}
+
+/* Whether the run ends where c's carved part ends. Not if that is empty: then what ends there is in
+ * memory that happens to lie before c. */
+static bool run_is_last(const tsmbr_lane *run, const chunk *c, size_t seen)
+{
+    return seen != 0 && (size_t)(uintptr_t)run->end == chunk_base(c) + seen;
+}
+
+/* A block that begins in what is left of the run and ends in `size` bytes more of c, or as many as c
+ * still has: ExtendWon. One thread alone fills its chunk this way without a gap. */
+static void *run_extend(chunk *c, tsmbr_lane *run, size_t size, size_t bytes, size_t alignment, size_t *lost)
+{
+    size_t seen = next_load_relaxed(c);
+    if (!run_is_last(run, c, seen))
+        return NULL;
+    size_t offset = 0;
+    size_t used = 0;
+    if (!place_fit((size_t)(uintptr_t)run->cursor, run_left(run) + (c->capacity - seen), 0, bytes, alignment,
+                   &offset, &used))
+        return NULL;
+    size_t needed = used > run_left(run) ? used - run_left(run) : 0;
+    size_t more = c->capacity - seen < size ? c->capacity - seen : size;
+    if (more < needed)
+        more = needed;
+    if (!next_cas_acquire(c, &seen, seen + more)) {
+        ++*lost;
+        return NULL;
+    }
+    void *block = run->cursor + offset;
+    run->cursor += used;
+    run->end += more;
+    return block;
+}
+
+void *tsmbr_run_refill(resource *r, chunk *c, tsmbr_lane *run, size_t bytes, size_t alignment, size_t *lost)
+{
+    size_t size = chunk_is_new(c) ? 0 : place_run(run->next_bytes, c->capacity);
+    if (size == 0)
+        return chunk_carve(c, bytes, alignment, CHUNK_INSIST, lost);
+    void *block = run_extend(c, run, size, bytes, alignment, lost);
+    if (block == NULL && place_run_serves(size, bytes, alignment)) {
+        size_t room = c->capacity - next_load_relaxed(c);
+        size_t fresh = room < size ? room : size;
+        block = bytes <= fresh ? chunk_carve(c, fresh, alignment, CHUNK_INSIST, lost) : NULL;
+        if (block != NULL) {
+            if (run_left(run) != 0)
+                unused_add_relaxed(r, run_left(run));
+            run->cursor = (unsigned char *)block + bytes;
+            run->end = (unsigned char *)block + fresh;
+        }
+    }
+    if (block == NULL)
+        block = chunk_carve(c, bytes, alignment, CHUNK_INSIST, lost);
+    if (block != NULL)
+        run->next_bytes = 2 * size;
+    return block;
+}
+
+bool tsmbr_run_grow(resource *r, tsmbr_lane *run, size_t grown, size_t *lost)
+{
+    if (grown > run_left(run)) {
+        chunk *c = head_load_acquire(r);
+        size_t seen = c != NULL ? next_load_relaxed(c) : 0;
+        if (c == NULL || !run_is_last(run, c, seen) || grown - run_left(run) > c->capacity - seen)
+            return false;
+        size_t more = grown - run_left(run);
+        if (!next_cas_acquire(c, &seen, seen + more)) {
+            ++*lost;
+            return false;
+        }
+        run->end += more;
+    }
+    run->cursor += grown;
+    return true;
+}
+
+/* ------------------------------------------------------------------------------- lane tables -- */
+
+/* This thread's lane, for which a table is made if there is none. NULL if c has no room for one. */
+static lane *lane_make(resource *r, chunk *c, const thread_state *thread, size_t *lost)
+{
+    unsigned group = thread->group;
+    lane *l = lane_mine(r, thread, group);
+    if (l != NULL)
+        return l;
+    size_t bytes = lane_table_bytes(group);
+    if (bytes > c->capacity / PLACE_RUN_PART)
+        return NULL;
+    unsigned char *memory = chunk_carve(c, bytes, 1, CHUNK_INSIST, lost);
+    if (memory == NULL)
+        return NULL;
+    lane *table = (lane *)(void *)(memory + ((0 - (size_t)(uintptr_t)memory) & (LANE_LINE - 1)));
+    for (unsigned i = 0; i < slot_group_size(group); i++)
+        lane_init(&table[i]);
+    if (lanes_cas_release(r, group, table))
+        return lane_in(table, thread);
+    /* Another thread of the group was first. What would have been the table is this lane's first run. */
+    ++*lost;
+    l = lane_in(lanes_load_acquire(r, group), thread);
+    tsmbr_lane run = lane_open(l);
+    run.cursor = memory;
+    run.end = memory + bytes;
+    lane_close(l, &run);
+    return l;
+}
+
+void *tsmbr_lane_serve(resource *r, chunk *c, size_t bytes, size_t alignment, bool may_take, size_t *lost)
+{
+    thread_state *thread = TSMBR_THREAD;
+    void *block = NULL;
+    if (chunk_is_new(c))
+        return chunk_carve(c, bytes, alignment, CHUNK_INSIST, lost);
+    if (thread->group != 0 || (may_take && tsmbr_thread_take(thread))) {
+        lane *l = lane_make(r, c, thread, lost);
+        if (l != NULL) {
+            unsigned group = thread->group;
+            thread_enter(thread);
+            tsmbr_lane run = lane_open(l);
+            block = run_bump(&run, bytes, alignment); /* zero bytes come here with room left */
+            if (block == NULL)
+                block = tsmbr_run_refill(r, c, &run, bytes, alignment, lost);
+            lane_close(l, &run);
+            thread_leave(thread, group);
+            return block;
+        }
+    }
+    return chunk_carve(c, bytes, alignment, CHUNK_INSIST, lost);
+}
+
+/* ---------------------------------------------------------------------------- explicit lanes -- */
+
+void tsmbr_lane_open(tsmbr_lane *run, tsmbr_resource *self)
+{
+    tsmbr_lane empty = {NULL, NULL, 0, self};
+    *run = empty;
+}
+
+void *tsmbr_lane_refill(tsmbr_lane *run, size_t bytes, size_t alignment)
+{
+    if (!place_alignment_ok(alignment))
+        return NULL;
+    resource *r = resource_of(run->resource);
+    size_t lost = 0;
+    bytes = place_bytes(bytes);
+    void *block = run_bump(run, bytes, alignment);
+    chunk *c = head_load_acquire(r);
+    if (block == NULL && c != NULL)
+        block = tsmbr_run_refill(r, c, run, bytes, alignment, &lost);
+    if (lost != 0)
+        lost_add_relaxed(r, lost);
+    return block;
+}
+
+void *tsmbr_lane_extend(tsmbr_lane *run, size_t bytes, size_t alignment)
+{
+    void *block = tsmbr_lane_refill(run, bytes, alignment);
+    return block != NULL ? block : tsmbr_allocate(run->resource, bytes, alignment);
+}
+
+void tsmbr_lane_close(tsmbr_lane *run)
+{
+    if (run->resource == NULL)
+        return;
+    resource *r = resource_of(run->resource);
+    chunk *c = head_load_acquire(r);
+    size_t seen = c != NULL ? next_load_relaxed(c) : 0;
+    size_t left = run_left(run);
+    if (left != 0 && !(c != NULL && run_is_last(run, c, seen) && next_cas_release(c, &seen, seen - left)))
+        unused_add_relaxed(r, left);
+    tsmbr_lane empty = {NULL, NULL, 0, NULL};
+    *run = empty;
+}

@@ -1,0 +1,95 @@
+/* slot.h - a small number for every thread that allocates, by which it finds its lanes.
+ *
+ * A slot belongs to one thread at a time. A thread takes the lowest free one when it first needs a
+ * lane, and gives it back when it ends; whoever takes it next goes on in the same lanes. So slots
+ * stay dense, and nothing has to be walked or freed when a thread ends.
+ *
+ * Key invariant: between TakeWon and Give a slot is one thread's alone, and so is every lane of it.
+ *
+ * Slots of lane tables are grouped: group 1 has slot 0, group 2 slot 1, group 3 slots 2 and 3, and each
+ * further group twice as many as the one before. A table has memory for the groups in use. */
+#ifndef TSMBR_SLOT_H
+#define TSMBR_SLOT_H
+
+#include "steps.h"
+
+/* Group 0 has no slots: it is that of a thread without one. */
+static inline unsigned slot_group(unsigned slot)
+{
+    unsigned group = 1;
+    while (slot != 0) {
+        slot /= 2;
+        ++group;
+    }
+    return group;
+}
+
+static inline unsigned slot_group_size(unsigned group)
+{
+    return group < 2 ? group : 1u << (group - 2);
+}
+
+/* The lowest free slot, which is the caller's then; SLOTS if there is none.
+ * Progress: lock-free; a TakeLost is another thread's TakeWon or Give. */
+static inline unsigned slots_take(slots *s)
+{
+    for (unsigned w = 0; w < SLOT_WORDS; w++) {
+        size_t seen = slots_load_relaxed(s, w);
+        while (seen != SIZE_MAX) {
+            size_t lowest = ~seen & (seen + 1);
+            if (slots_cas_acquire(s, w, &seen, seen | lowest)) {
+                unsigned bit = 0;
+                for (; lowest != 1; lowest /= 2)
+                    ++bit;
+                return w * SLOT_BITS + bit;
+            }
+        }
+    }
+    return SLOTS;
+}
+
+/* Leave a slot to the next thread. Progress: wait-free. */
+static inline void slots_give(slots *s, unsigned slot)
+{
+    slots_and_release(s, slot / SLOT_BITS, ~((size_t)1 << slot % SLOT_BITS));
+}
+
+/* What a thread knows of its slot. A signal handler may look while the thread is at work: `group` is 0,
+ * as if there were no slot, from before the thread first looks at a lane until it has left it, so that
+ * a handler never finds a lane half changed. */
+typedef struct thread_state {
+    volatile unsigned group;
+    size_t offset; /* of its lane in the group's table, in bytes */
+    unsigned slot;
+    enum { THREAD_FRESH, THREAD_HOLDS, THREAD_WITHOUT } standing;
+} thread_state;
+
+#ifndef TSMBR_THREAD /* a checker has threads of its own */
+#if defined(__GLIBC__) && defined(__GNUC__)
+/* Found without a call. The few bytes fit the room that the C library keeps for dlopen. */
+#define TSMBR_THREAD_MODEL __attribute__((__tls_model__("initial-exec"), __visibility__("hidden")))
+#else
+#define TSMBR_THREAD_MODEL
+#endif
+extern _Thread_local thread_state tsmbr_thread TSMBR_THREAD_MODEL;
+#define TSMBR_THREAD (&tsmbr_thread)
+#endif
+
+/* Take a slot for this thread. False if it has one, has ended, or there is none to be had.
+ * Not for signal handlers: the system is asked to tell when the thread ends. */
+bool tsmbr_thread_take(thread_state *thread);
+
+/* From here to thread_leave the thread's lanes are hidden from its signal handlers. */
+static inline void thread_enter(thread_state *thread)
+{
+    thread->group = 0;
+    SIGNAL_FENCE();
+}
+
+static inline void thread_leave(thread_state *thread, unsigned group)
+{
+    SIGNAL_FENCE();
+    thread->group = group;
+}
+
+#endif
