@@ -231,9 +231,11 @@ TSMBR_API TSMBR_MUST_USE TSMBR_ALIGNED_BY(3) void *tsmbr_allocate_from(tsmbr_res
 /* The same from memory already held; where there is none, whatever otherwise(context, bytes, alignment)
  * returns, which may go upstream by another call. Leaves errno alone. For wrappers: the call is the last
  * thing that happens, so an exception may pass. */
-TSMBR_API TSMBR_MUST_USE TSMBR_ALIGNED_BY(3) void *tsmbr_allocate_or_call(
-    tsmbr_resource *resource, size_t bytes, size_t alignment,
-    void *(*otherwise)(void *context, size_t bytes, size_t alignment), void *context);
+typedef void *tsmbr_fallback(void *context, size_t bytes, size_t alignment);
+TSMBR_API TSMBR_MUST_USE TSMBR_ALIGNED_BY(3) void *tsmbr_allocate_or_call(tsmbr_resource *resource, size_t bytes,
+                                                                          size_t alignment,
+                                                                          tsmbr_fallback *otherwise,
+                                                                          void *context);
 
 /* count * size bytes, the product checked. */
 TSMBR_API TSMBR_MUST_USE TSMBR_ALIGNED_BY(4) void *tsmbr_allocate_array(tsmbr_resource *resource, size_t count,

@@ -88,30 +88,29 @@ bool tsmbr_run_grow(resource *r, tsmbr_lane *run, size_t grown, size_t *lost)
 
 /* ------------------------------------------------------------------------------- lane tables -- */
 
-/* This thread's lane, for which a table is made if there is none. NULL if c has no room for one. */
+/* This thread's lane, for which a table is made if there is none. NULL if c has no room for one. The thread
+ * is busy, so no handler of its own has been here in between. */
 static lane *lane_make(resource *r, chunk *c, const thread_state *thread, size_t *lost)
 {
     unsigned group = thread->group;
-    lane *l = lane_mine(r, thread, group);
-    if (l != NULL)
-        return l;
+    lane *table = lanes_load_acquire(r, group);
+    if (table != NULL)
+        return lane_in(table, thread);
     size_t bytes = lane_table_bytes(group);
     if (bytes > c->capacity / PLACE_RUN_PART)
         return NULL;
     unsigned char *memory = chunk_carve(c, bytes, 1, CHUNK_INSIST, lost);
     if (memory == NULL)
         return NULL;
-    lane *table = (lane *)(void *)(memory + ((0 - (size_t)(uintptr_t)memory) & (LANE_LINE - 1)));
+    table = (lane *)(void *)(memory + ((0 - (size_t)(uintptr_t)memory) & (LANE_LINE - 1)));
     for (unsigned i = 0; i < slot_group_size(group); i++)
         lane_init(&table[i]);
     if (lanes_cas_release(r, group, table))
         return lane_in(table, thread);
     /* Another thread of the group was first. What would have been the table is this lane's first run. */
     ++*lost;
-    l = lane_in(lanes_load_acquire(r, group), thread);
-    tsmbr_lane run = lane_open(l);
-    run.cursor = memory;
-    run.end = memory + bytes;
+    lane *l = lane_in(lanes_load_acquire(r, group), thread);
+    tsmbr_lane run = {memory, memory + bytes, 0, NULL};
     lane_close(l, &run);
     return l;
 }
@@ -119,24 +118,22 @@ static lane *lane_make(resource *r, chunk *c, const thread_state *thread, size_t
 void *tsmbr_lane_serve(resource *r, chunk *c, size_t bytes, size_t alignment, bool may_take, size_t *lost)
 {
     thread_state *thread = TSMBR_THREAD;
-    void *block = NULL;
-    if (chunk_is_new(c))
+    if (chunk_is_new(c) || thread->busy != 0 || (thread->group == 0 && !(may_take && tsmbr_thread_take(thread))))
         return chunk_carve(c, bytes, alignment, CHUNK_INSIST, lost);
-    if (thread->group != 0 || (may_take && tsmbr_thread_take(thread))) {
-        lane *l = lane_make(r, c, thread, lost);
-        if (l != NULL) {
-            unsigned group = thread->group;
-            thread_enter(thread);
-            tsmbr_lane run = lane_open(l);
-            block = run_bump(&run, bytes, alignment); /* zero bytes come here with room left */
-            if (block == NULL)
-                block = tsmbr_run_refill(r, c, &run, bytes, alignment, lost);
-            lane_close(l, &run);
-            thread_leave(thread, group);
-            return block;
-        }
+    thread_enter(thread);
+    void *block = NULL;
+    lane *l = lane_make(r, c, thread, lost);
+    if (l != NULL) {
+        tsmbr_lane run = lane_open(l);
+        block = run_bump(&run, bytes, alignment); /* zero bytes come here with room left */
+        if (block == NULL)
+            block = tsmbr_run_refill(r, c, &run, bytes, alignment, lost);
+        lane_close(l, &run);
+    } else {
+        block = chunk_carve(c, bytes, alignment, CHUNK_INSIST, lost);
     }
-    return chunk_carve(c, bytes, alignment, CHUNK_INSIST, lost);
+    thread_leave(thread);
+    return block;
 }
 
 /* ---------------------------------------------------------------------------- explicit lanes -- */

@@ -67,20 +67,18 @@ static inline lane *lane_in(lane *table, const thread_state *thread)
     return (lane *)(void *)((unsigned char *)table + thread->offset);
 }
 
-/* This thread's lane in a table, for a group it has from its thread_state; NULL if it has no slot, is
- * in a lane already, or the group has no table. */
-static inline lane *lane_mine(const resource *r, const thread_state *thread, unsigned group)
+/* This thread's lane in r; NULL if the thread has no slot, is at work in a lane, or has no table here. */
+static inline lane *lane_mine(const resource *r, const thread_state *thread)
 {
-    lane *table = lanes_load_acquire(r, group);
-    return table == NULL ? NULL : lane_in(table, thread);
+    lane *table = lanes_load_acquire(r, thread->group);
+    return table == NULL || thread->busy != 0 ? NULL : lane_in(table, thread);
 }
 
 /* Bump: a block from this thread's lane. False if that has no room, or there is none. */
 static inline bool lane_allocate(const resource *r, size_t bytes, size_t alignment, void **block)
 {
     thread_state *thread = TSMBR_THREAD;
-    unsigned group = thread->group;
-    lane *l = lane_mine(r, thread, group);
+    lane *l = lane_mine(r, thread);
     if (l == NULL)
         return false;
     thread_enter(thread);
@@ -92,7 +90,7 @@ static inline bool lane_allocate(const resource *r, size_t bytes, size_t alignme
         lane_cursor_store_relaxed(l, cursor + padding + bytes);
         *block = cursor + padding;
     }
-    thread_leave(thread, group);
+    thread_leave(thread);
     return fits;
 }
 

@@ -396,15 +396,21 @@ void *tsmbr_allocate(tsmbr_resource *self, size_t bytes, size_t alignment)
     return resource_allocate_or_refuse(r, bytes, alignment, NULL);
 }
 
-void *tsmbr_allocate_or_call(tsmbr_resource *self, size_t bytes, size_t alignment,
-                             void *(*otherwise)(void *context, size_t bytes, size_t alignment), void *context)
+static TSMBR_OUT_OF_LINE void *resource_allocate_or_call(resource *r, size_t bytes, size_t alignment,
+                                                         tsmbr_fallback *otherwise, void *context)
+{
+    void *block = resource_allocate_beside(r, bytes, alignment, &no_upstream);
+    return block != NULL ? block : otherwise(context, bytes, alignment);
+}
+
+void *tsmbr_allocate_or_call(tsmbr_resource *self, size_t bytes, size_t alignment, tsmbr_fallback *otherwise,
+                             void *context)
 {
     resource *r = resource_of(self);
     void *block;
     if (lane_allocate(r, bytes, alignment, &block))
         return block;
-    block = resource_allocate_beside(r, bytes, alignment, &no_upstream);
-    return block != NULL ? block : otherwise(context, bytes, alignment);
+    return resource_allocate_or_call(r, bytes, alignment, otherwise, context);
 }
 
 void *tsmbr_try_allocate(tsmbr_resource *self, size_t bytes, size_t alignment)
@@ -448,8 +454,7 @@ void tsmbr_deallocate(tsmbr_resource *self, void *ptr, size_t bytes, size_t alig
 static bool lane_resize(resource *r, unsigned char *ptr, size_t old_bytes, size_t new_bytes, bool *resized)
 {
     thread_state *thread = TSMBR_THREAD;
-    unsigned group = thread->group;
-    lane *l = lane_mine(r, thread, group);
+    lane *l = lane_mine(r, thread);
     if (l == NULL)
         return false;
     thread_enter(thread);
@@ -464,7 +469,7 @@ static bool lane_resize(resource *r, unsigned char *ptr, size_t old_bytes, size_
         if (lost != 0)
             lost_add_relaxed(r, lost);
     }
-    thread_leave(thread, group);
+    thread_leave(thread);
     return last;
 }
 

@@ -104,6 +104,7 @@ bool tsmbr_thread_take(thread_state *thread)
     unsigned group = slot_group(slot);
     thread->offset = (slot - (slot == 0 ? 0 : slot_group_size(group))) * sizeof(lane);
     thread->standing = THREAD_HOLDS;
-    thread_leave(thread, group);
+    SIGNAL_FENCE();
+    thread->group = group;
     return true;
 }

@@ -54,12 +54,14 @@ static inline void slots_give(slots *s, unsigned slot)
     slots_and_release(s, slot / SLOT_BITS, ~((size_t)1 << slot % SLOT_BITS));
 }
 
-/* What a thread knows of its slot. A signal handler may look while the thread is at work: `group` is 0,
- * as if there were no slot, from before the thread first looks at a lane until it has left it, so that
- * a handler never finds a lane half changed. */
+/* What a thread knows of its slot. A signal handler may run while the thread is at work in a lane: `busy`
+ * is set from before the thread looks at a lane until it has left it, and who finds it set stays out. So
+ * a handler never finds a lane half changed. A word of its own, not read for anything else: a load that
+ * waits for it would make every call wait for the one before. */
 typedef struct thread_state {
-    volatile unsigned group;
+    unsigned group;
     size_t offset; /* of its lane in the group's table, in bytes */
+    volatile unsigned busy;
     unsigned slot;
     enum { THREAD_FRESH, THREAD_HOLDS, THREAD_WITHOUT } standing;
 } thread_state;
@@ -82,14 +84,14 @@ bool tsmbr_thread_take(thread_state *thread);
 /* From here to thread_leave the thread's lanes are hidden from its signal handlers. */
 static inline void thread_enter(thread_state *thread)
 {
-    thread->group = 0;
+    thread->busy = 1;
     SIGNAL_FENCE();
 }
 
-static inline void thread_leave(thread_state *thread, unsigned group)
+static inline void thread_leave(thread_state *thread)
 {
     SIGNAL_FENCE();
-    thread->group = group;
+    thread->busy = 0;
 }
 
 #endif
