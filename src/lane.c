@@ -88,31 +88,29 @@ bool tsmbr_run_grow(resource *r, tsmbr_lane *run, size_t grown, size_t *lost)
 
 /* ------------------------------------------------------------------------------- lane tables -- */
 
-/* This thread's lane, for which a table is made if there is none. NULL if c has no room for one. The thread
- * is busy, so no handler of its own has been here in between. */
-static lane *lane_make(resource *r, chunk *c, const thread_state *thread, size_t *lost)
+/* This thread's lane, for which a table is made if there is none: a block that the library allocates for
+ * itself. NULL if c is too small for one, or no chunk has room. The thread is busy, so no handler of its
+ * own has been here in between. */
+static lane *lane_make(resource *r, const chunk *c, const thread_state *thread, size_t *lost)
 {
     unsigned group = thread->group;
     lane *table = lanes_load_acquire(r, group);
     if (table != NULL)
         return lane_in(table, thread);
     size_t bytes = lane_table_bytes(group);
-    if (bytes > c->capacity / PLACE_RUN_PART)
-        return NULL;
-    unsigned char *memory = chunk_carve(c, bytes, 1, CHUNK_INSIST, lost);
+    unsigned char *memory = bytes <= c->capacity / PLACE_RUN_PART ? tsmbr_resource_carve(r, bytes, 1) : NULL;
     if (memory == NULL)
         return NULL;
     table = (lane *)(void *)(memory + ((0 - (size_t)(uintptr_t)memory) & (LANE_LINE - 1)));
     for (unsigned i = 0; i < slot_group_size(group); i++)
         lane_init(&table[i]);
-    if (lanes_cas_release(r, group, table))
-        return lane_in(table, thread);
-    /* Another thread of the group was first. What would have been the table is this lane's first run. */
-    ++*lost;
-    lane *l = lane_in(lanes_load_acquire(r, group), thread);
-    tsmbr_lane run = {memory, memory + bytes, 0, NULL};
-    lane_close(l, &run);
-    return l;
+    if (!lanes_cas_release(r, group, table)) {
+        /* Another thread of the group was first. */
+        ++*lost;
+        unused_add_relaxed(r, bytes);
+        table = lanes_load_acquire(r, group);
+    }
+    return lane_in(table, thread);
 }
 
 void *tsmbr_lane_serve(resource *r, chunk *c, size_t bytes, size_t alignment, bool may_take, size_t *lost)

@@ -49,6 +49,7 @@ typedef struct chunk {
 #define SLOTS 256u
 #define SLOT_WORDS (SLOTS / SLOT_BITS)
 #define SLOT_GROUPS 10
+#define SLOT_LOSSES 16u
 
 /* Which slots are taken, a bit each. */
 typedef struct slots {

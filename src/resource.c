@@ -371,6 +371,16 @@ static TSMBR_OUT_OF_LINE void *resource_allocate_beside(resource *r, size_t byte
     return resource_allocate_slow(r, bytes, alignment, upstream, lost);
 }
 
+void *tsmbr_resource_carve(resource *r, size_t bytes, size_t alignment)
+{
+    size_t lost = 0;
+    chunk *c = head_load_acquire(r);
+    void *block = c != NULL ? chunk_carve(c, bytes, alignment, 1, &lost) : NULL;
+    if (block == NULL)
+        return resource_allocate_slow(r, bytes, alignment, &no_upstream, lost);
+    return block;
+}
+
 /* errno for a request that failed. */
 static TSMBR_COLD void *refuse(size_t alignment)
 {

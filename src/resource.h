@@ -12,6 +12,9 @@
 #define TSMBR_OUT_OF_LINE
 #endif
 
+/* A block from memory already held, by the shared path alone. NULL if there is none. */
+void *tsmbr_resource_carve(resource *r, size_t bytes, size_t alignment);
+
 static inline const tsmbr_upstream *resource_upstream(const resource *r)
 {
     return r->upstream != NULL ? r->upstream : tsmbr_system_upstream();

@@ -29,10 +29,12 @@ static inline unsigned slot_group_size(unsigned group)
     return group < 2 ? group : 1u << (group - 2);
 }
 
-/* The lowest free slot, which is the caller's then; SLOTS if there is none.
- * Progress: lock-free; a TakeLost is another thread's TakeWon or Give. */
+/* The lowest free slot, which is the caller's then; SLOTS if there is none, or others were faster so often
+ * that it is no time for it: a thread can do without, and try again.
+ * Progress: wait-free. */
 static inline unsigned slots_take(slots *s)
 {
+    unsigned losses = 0;
     for (unsigned w = 0; w < SLOT_WORDS; w++) {
         size_t seen = slots_load_relaxed(s, w);
         while (seen != SIZE_MAX) {
@@ -43,6 +45,8 @@ static inline unsigned slots_take(slots *s)
                     ++bit;
                 return w * SLOT_BITS + bit;
             }
+            if (++losses == SLOT_LOSSES)
+                return SLOTS;
         }
     }
     return SLOTS;

@@ -17,6 +17,7 @@
  *   LoadCleanups        RegisterWon RegisterLost   a cleanup registered
  *   LoadLane            Bump                       a block taken from a lane
  *                       ExtendWon ExtendLost       a lane made longer in place
+ *                       CloseWon CloseLost         a lane's rest given back
  *   LoadLanes           OpenWon OpenLost           a table of lanes joined
  *   LoadSlots           TakeWon TakeLost           a slot taken by a thread
  *   Give                                           and given back by one that ends
@@ -63,7 +64,7 @@ static inline bool next_cas_acquire(chunk *c, size_t *seen, size_t desired)
     return atomic_compare_exchange_strong_explicit(&c->next, seen, desired, ACQUIRE, RELAXED);
 }
 
-/* ShrinkWon, ShrinkLost. pair: next_cas_acquire; carves in between keep the release sequence.
+/* ShrinkWon, ShrinkLost; CloseWon, CloseLost. pair: next_cas_acquire; carves in between keep the release sequence.
  * carries: the owner's last use of the bytes it gives up. without: as there.
  * failure relaxed: a lost shrink gives up nothing. */
 static inline bool next_cas_release(chunk *c, size_t *seen, size_t desired)
