@@ -58,7 +58,9 @@ typedef struct slots {
 } slots;
 
 /* Two lines: processors fetch the neighbour of a line, too. */
+#ifndef LANE_LINE /* a checker may want it smaller */
 #define LANE_LINE ((size_t)128)
+#endif
 
 /* What a thread has of a resource for itself; see lane.h. Written by the thread that has the slot, and
  * at rest. Statistics read cursor and end. */

@@ -1,14 +1,19 @@
 /* slot.c - the slots of this process, and how a thread's end is noticed. */
 #if !defined(_WIN32)
 #include <pthread.h>
+typedef pthread_key_t thread_key;
 #else
 #include <windows.h>
+typedef DWORD thread_key;
 #endif
 
 #include "slot.h"
 
+#ifdef TSMBR_THREAD_MODEL /* else a checker has them, where it can watch them */
 static slots all_slots;
+static thread_key key;
 _Thread_local thread_state tsmbr_thread TSMBR_THREAD_MODEL;
+#endif
 
 /* Memory handed out in a destructor that runs after this one comes by the shared path. */
 static void thread_ends(thread_state *thread)
@@ -22,8 +27,6 @@ static void thread_ends(thread_state *thread)
  * no thread that ends later calls code that is gone. Without a key there are no slots, and all
  * allocation takes the shared path. */
 #if defined(_WIN32)
-static DWORD key;
-
 static void NTAPI at_thread_end(void *value)
 {
     if (value != NULL)
@@ -46,8 +49,6 @@ static bool key_set(thread_state *thread)
     return FlsSetValue(key, thread) != 0;
 }
 #else
-static pthread_key_t key;
-
 static void at_thread_end(void *value)
 {
     thread_ends(value);

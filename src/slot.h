@@ -58,6 +58,8 @@ static inline void slots_give(slots *s, unsigned slot)
     slots_and_release(s, slot / SLOT_BITS, ~((size_t)1 << slot % SLOT_BITS));
 }
 
+enum thread_standing { THREAD_FRESH, THREAD_HOLDS, THREAD_WITHOUT };
+
 /* What a thread knows of its slot. A signal handler may run while the thread is at work in a lane: `busy`
  * is set from before the thread looks at a lane until it has left it, and who finds it set stays out. So
  * a handler never finds a lane half changed. A word of its own, not read for anything else: a load that
@@ -67,10 +69,10 @@ typedef struct thread_state {
     size_t offset; /* of its lane in the group's table, in bytes */
     volatile unsigned busy;
     unsigned slot;
-    enum { THREAD_FRESH, THREAD_HOLDS, THREAD_WITHOUT } standing;
+    enum thread_standing standing;
 } thread_state;
 
-#ifndef TSMBR_THREAD /* a checker has threads of its own */
+#ifndef TSMBR_THREAD /* a checker has threads of its own, and what slot.c has to do with them */
 #if defined(__GLIBC__) && defined(__GNUC__)
 /* Found without a call. The few bytes fit the room that the C library keeps for dlopen. */
 #define TSMBR_THREAD_MODEL __attribute__((__tls_model__("initial-exec"), __visibility__("hidden")))
