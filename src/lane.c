@@ -86,6 +86,25 @@ bool tsmbr_run_grow(resource *r, tsmbr_lane *run, size_t grown, size_t *lost)
     return true;
 }
 
+void tsmbr_run_shrink(resource *r, tsmbr_lane *run, size_t given_up, size_t *lost)
+{
+    run->cursor -= given_up;
+    chunk *c = head_load_acquire(r);
+    size_t seen = c != NULL ? next_load_relaxed(c) : 0;
+    size_t left = run_left(run);
+    if (c != NULL && left > place_run(SIZE_MAX, c->capacity) && run_is_last(run, c, seen)) {
+        if (next_cas_release(c, &seen, seen - left)) {
+            run->end = run->cursor;
+            return;
+        }
+        ++*lost;
+    }
+    if (left > PLACE_RUN_MOST) {
+        unused_add_relaxed(r, left - PLACE_RUN_MOST);
+        run->end = run->cursor + PLACE_RUN_MOST;
+    }
+}
+
 /* ------------------------------------------------------------------------------- lane tables -- */
 
 /* This thread's lane, for which a table is made if there is none: a block that the library allocates for
@@ -155,7 +174,8 @@ void *tsmbr_lane_refill(tsmbr_lane *run, size_t bytes, size_t alignment)
         block = tsmbr_run_refill(r, c, run, bytes, alignment, &lost);
     if (lost != 0)
         lost_add_relaxed(r, lost);
-    return block;
+    /* Perhaps from a chunk that reset kept, which is the current one then. */
+    return block != NULL ? block : tsmbr_resource_carve(r, bytes, alignment);
 }
 
 void *tsmbr_lane_extend(tsmbr_lane *run, size_t bytes, size_t alignment)

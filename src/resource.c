@@ -474,7 +474,7 @@ static bool lane_resize(resource *r, unsigned char *ptr, size_t old_bytes, size_
         size_t lost = 0;
         *resized = new_bytes <= old_bytes || tsmbr_run_grow(r, &run, new_bytes - old_bytes, &lost);
         if (new_bytes < old_bytes)
-            run.cursor -= old_bytes - new_bytes;
+            tsmbr_run_shrink(r, &run, old_bytes - new_bytes, &lost);
         lane_close(l, &run);
         if (lost != 0)
             lost_add_relaxed(r, lost);

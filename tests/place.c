@@ -152,6 +152,115 @@ static void alignments_are_powers_of_two(void **state)
     assert_false(place_alignment_ok(SIZE_MAX));
 }
 
+/* For a block with bytes and an alignment, place_bump says what place_fit says; for no bytes and for an
+ * alignment that is none it says no. */
+static void assert_bump_agrees(size_t cursor, size_t room, size_t bytes, size_t alignment)
+{
+    size_t padding = 0, offset = 0, end = 0;
+    bool bumped = place_bump(cursor, room, bytes, alignment, &padding);
+    if (bytes == 0 || !place_alignment_ok(alignment)) {
+        assert_false(bumped);
+        return;
+    }
+    assert_int_equal(bumped, place_fit(cursor, room, 0, bytes, alignment, &offset, &end));
+    if (bumped) {
+        assert_int_equal(padding, offset);
+        assert_int_equal(padding + bytes, end);
+    }
+}
+
+static void bump_agrees_with_fit(void **state)
+{
+    (void)state;
+    for (size_t cursor = 4096; cursor < 4096 + 20; cursor++)
+        for (size_t room = 0; room < 40; room++)
+            for (size_t bytes = 0; bytes < 45; bytes++)
+                for (size_t alignment = 0; alignment < 40; alignment++)
+                    assert_bump_agrees(cursor, room, bytes, alignment);
+    /* An empty lane has no room, whatever is asked of it. */
+    for (size_t bytes = 0; bytes < 100; bytes++)
+        for (size_t alignment = 0; alignment < 100; alignment++)
+            assert_bump_agrees(0, 0, bytes, alignment);
+}
+
+static void bump_does_not_wrap(void **state)
+{
+    (void)state;
+    dice d = dice_make(run_seed(), 1);
+    for (int i = 0; i < 2000000; i++) {
+        size_t cursor = (size_t)dice_roll(&d) >> dice_below(&d, sizeof(size_t) * 8);
+        size_t room = (size_t)dice_roll(&d) >> dice_below(&d, sizeof(size_t) * 8);
+        if (dice_below(&d, 4) == 0)
+            cursor = SIZE_MAX - dice_below(&d, 300);
+        cursor += cursor == 0; /* a lane there has no room */
+        if (room > SIZE_MAX - cursor)
+            room = SIZE_MAX - cursor;
+        size_t bytes = (size_t)dice_roll(&d) >> dice_below(&d, sizeof(size_t) * 8);
+        switch (dice_below(&d, 4)) {
+        case 0:
+            bytes = room + 2 - dice_below(&d, 4);
+            break;
+        case 1:
+            bytes = 0 - dice_below(&d, 300);
+            break;
+        default:
+            break;
+        }
+        size_t alignment = (size_t)1 << dice_below(&d, sizeof(size_t) * 8);
+        if (dice_below(&d, 4) == 0)
+            alignment = (size_t)dice_roll(&d) >> dice_below(&d, sizeof(size_t) * 8);
+        assert_bump_agrees(cursor, room, bytes, alignment);
+    }
+}
+
+static void runs_are_a_small_part_of_their_chunk(void **state)
+{
+    (void)state;
+    assert_int_equal(PLACE_LANES_FROM, 16384);
+    for (size_t capacity = 0; capacity < PLACE_LANES_FROM; capacity++) {
+        assert_int_equal(place_run(0, capacity), 0);
+        assert_int_equal(place_run(SIZE_MAX, capacity), 0);
+        assert_int_equal(place_tables(capacity), 0);
+    }
+    for (size_t capacity = PLACE_LANES_FROM; capacity < 3 * PLACE_GROWTH_CAP; capacity += capacity / 97) {
+        size_t least = place_run(0, capacity), most = place_run(SIZE_MAX, capacity);
+        assert_true(PLACE_RUN_LEAST <= least && least <= most && most <= PLACE_RUN_MOST);
+        assert_true(most <= capacity / PLACE_RUN_PART);
+        assert_true(most == PLACE_RUN_MOST || most == capacity / PLACE_RUN_PART);
+        assert_true(least == PLACE_RUN_LEAST || least == most / 16);
+        for (size_t wanted = 1; wanted < 4 * PLACE_RUN_MOST; wanted += wanted / 5 + 1) {
+            size_t run = place_run(wanted, capacity);
+            assert_int_equal(run, wanted < least ? least : wanted > most ? most : wanted);
+        }
+        /* A thread that keeps coming back has the largest soon. */
+        size_t run = place_run(0, capacity), steps = 0;
+        for (; run < most; steps++)
+            run = place_run(2 * run, capacity);
+        assert_true(steps <= 10);
+        size_t tables = place_tables(capacity);
+        assert_true(tables <= 1024 && tables <= capacity / PLACE_RUN_PART);
+        assert_true(tables >= 128 + 127); /* at least that of slot 0 */
+    }
+    assert_int_equal(place_run(0, PLACE_LANES_FROM), PLACE_RUN_LEAST);
+    assert_int_equal(place_run(SIZE_MAX, SIZE_MAX), PLACE_RUN_MOST);
+    assert_int_equal(place_tables(SIZE_MAX), 1024);
+}
+
+/* Eight blocks of the kind, padded at worst, fit in the run. */
+static void runs_serve_what_is_small(void **state)
+{
+    (void)state;
+    for (size_t run = 1; run < 5000; run += 1 + run / 20)
+        for (size_t alignment = 1; alignment != 0; alignment *= 2)
+            for (size_t bytes = 1; bytes < 700; bytes++) {
+                bool small = alignment < 5000 && bytes + (alignment - 1) <= run / 8;
+                assert_int_equal(place_run_serves(run, bytes, alignment), small);
+            }
+    for (size_t alignment = 1; alignment != 0; alignment *= 2)
+        for (size_t k = 0; k < 300; k++)
+            assert_false(place_run_serves(PLACE_RUN_MOST, SIZE_MAX - k, alignment));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -163,6 +272,10 @@ int main(void)
         cmocka_unit_test(growth_doubles_to_a_cap),
         cmocka_unit_test(products_are_checked),
         cmocka_unit_test(alignments_are_powers_of_two),
+        cmocka_unit_test(bump_agrees_with_fit),
+        cmocka_unit_test(bump_does_not_wrap),
+        cmocka_unit_test(runs_are_a_small_part_of_their_chunk),
+        cmocka_unit_test(runs_serve_what_is_small),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,610 @@
+/* Lanes of threads, at rest: how tightly they pack, where they are off, what they count, how their last block is
+ * resized. */
+#include "lane.h"
+
+#include "support.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---------------------------------------------------------------------------------- fixtures -- */
+
+/* A resource over memory of its own and nothing more. */
+typedef struct fixed {
+    tsmbr_resource r;
+    unsigned char *buffer;
+    size_t size;
+} fixed;
+
+static void fixed_open(fixed *f, size_t size, unsigned flags)
+{
+    f->size = size;
+    f->buffer = aligned_alloc(4096, (size + 4095) / 4096 * 4096);
+    assert_non_null(f->buffer);
+    tsmbr_init(&f->r, &(tsmbr_config){.upstream = tsmbr_null_upstream(),
+                                      .buffer = f->buffer,
+                                      .buffer_size = size,
+                                      .flags = flags});
+}
+
+static void fixed_close(fixed *f)
+{
+    tsmbr_destroy(&f->r);
+    free(f->buffer);
+}
+
+static tsmbr_statistics statistics_of(const tsmbr_resource *r)
+{
+    tsmbr_statistics s;
+    tsmbr_get_statistics(r, &s);
+    return s;
+}
+
+/* This thread's lane as it is now. */
+static tsmbr_lane lane_of(const tsmbr_resource *self)
+{
+    const lane *l = lane_mine(resource_of_const(self), &tsmbr_thread);
+    if (l == NULL)
+        abort();
+    return lane_open(l);
+}
+
+static bool has_lanes(const tsmbr_resource *self)
+{
+    bool any = false;
+    for (unsigned group = 1; group < SLOT_GROUPS; group++)
+        any = any || lanes_load_acquire(resource_of_const(self), group) != NULL;
+    return any;
+}
+
+typedef struct order {
+    tsmbr_resource *r;
+    size_t bytes;
+    unsigned char *block;
+} order;
+
+static void serve_order(void *argument, size_t index)
+{
+    (void)index;
+    order *o = argument;
+    o->block = tsmbr_allocate(o->r, o->bytes, 1);
+}
+
+/* A block by another thread, which ends. The next one goes on in the same lane. */
+static unsigned char *elsewhere(tsmbr_resource *r, size_t bytes)
+{
+    order o = {r, bytes, NULL};
+    run_threads(1, serve_order, &o);
+    assert_non_null(o.block);
+    return o.block;
+}
+
+/* ----------------------------------------------------------------------------------- packing -- */
+
+typedef struct shape {
+    const char *name;
+    size_t least, most; /* bytes */
+    size_t alignment;   /* largest; 0: that of malloc */
+    bool small_often;
+} shape;
+
+static const shape shapes[] = {
+    {"1 byte", 1, 1, 1, false},         {"16 bytes", 16, 16, 16, false},
+    {"64 bytes", 64, 64, 64, false},    {"1 to 100 bytes", 1, 100, 1, false},
+    {"1 to 256, any", 1, 256, 64, true}, {"1 to 1000 bytes", 1, 1000, 8, true},
+    {"24 to 48 bytes", 24, 48, 8, false},
+};
+enum { SHAPES = sizeof shapes / sizeof *shapes };
+
+static size_t shape_bytes(const shape *s, dice *d)
+{
+    size_t bytes = s->small_often ? dice_size(d, s->most) : s->least + dice_below(d, s->most - s->least + 1);
+    return bytes < s->least ? s->least : bytes;
+}
+
+static size_t shape_alignment(const shape *s, dice *d)
+{
+    return s->alignment == 1 ? 1 : s->small_often ? dice_alignment(d, s->alignment) : s->alignment;
+}
+
+/* Bytes asked for and served until the first refusal, by a bump allocator that is nothing else. */
+static size_t served_by_bump(const fixed *f, const shape *s, dice d)
+{
+    size_t next = 0, served = 0;
+    for (;;) {
+        size_t bytes = shape_bytes(s, &d), offset = 0;
+        if (!place_fit((size_t)(uintptr_t)f->buffer, f->size, next, bytes, shape_alignment(s, &d), &offset, &next))
+            return served;
+        served += bytes;
+    }
+}
+
+static size_t served_by_lane(fixed *f, const shape *s, dice d)
+{
+    size_t served = 0;
+    for (;;) {
+        size_t bytes = shape_bytes(s, &d);
+        if (tsmbr_allocate(&f->r, bytes, shape_alignment(s, &d)) == NULL)
+            return served;
+        served += bytes;
+    }
+}
+
+static void one_thread_packs_as_a_bump_allocator(void **state)
+{
+    (void)state;
+    double worst = 1;
+    const size_t sizes[] = {500, 4096, 16383, 16384, 20000, 65536, 1 << 18, 1 << 20, 5 << 20};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        fixed f;
+        fixed_open(&f, sizes[i], 0);
+        for (size_t k = 0; k < SHAPES; k++) {
+            size_t plain = 0, ours = 0;
+            for (uint64_t run = 0; run < (sizes[i] < 1 << 20 ? 40 : 4); run++) {
+                dice d = dice_make(run_seed(), run);
+                plain += served_by_bump(&f, &shapes[k], d);
+                ours += served_by_lane(&f, &shapes[k], d);
+                tsmbr_release(&f.r);
+            }
+            double ratio = (double)ours / (double)plain;
+            if (ratio < worst)
+                printf("buffer of %zu, %s: %.2f %% less than a bump allocator\n", sizes[i], shapes[k].name,
+                       100 * (1 - ratio));
+            worst = ratio < worst ? ratio : worst;
+            assert_true(ratio >= 0.98 && ratio <= 1);
+        }
+        fixed_close(&f);
+    }
+}
+
+typedef struct crowd {
+    fixed f;
+    const shape *s;
+    atomic_bool stop;
+    bool until_all; /* each until it is refused, or all when the first is */
+    atomic_size_t served;
+    uint64_t stream;
+} crowd;
+
+static void serve_crowd(void *argument, size_t index)
+{
+    crowd *c = argument;
+    dice d = dice_make(run_seed(), c->stream + index);
+    size_t served = 0;
+    while (c->until_all || !c->stop) {
+        size_t bytes = shape_bytes(c->s, &d);
+        if (tsmbr_allocate(&c->f.r, bytes, shape_alignment(c->s, &d)) == NULL)
+            break;
+        served += bytes;
+        if (dice_below(&d, 8) == 0)
+            sched_yield(); /* however few the cores */
+    }
+    c->stop = true;
+    c->served += served;
+}
+
+static void eight_threads_pack_a_megabyte(void **state)
+{
+    (void)state;
+    static crowd c;
+    for (int until_all = 1; until_all >= 0; until_all--) {
+        double worst = 1;
+        for (size_t k = 0; k < SHAPES; k++) {
+            size_t plain = 0;
+            c.s = &shapes[k];
+            c.until_all = until_all;
+            c.served = 0;
+            fixed_open(&c.f, 1 << 20, 0);
+            for (size_t round = 0; round < 10; round++) {
+                plain += served_by_bump(&c.f, c.s, dice_make(run_seed(), round));
+                c.stop = false;
+                c.stream = 100 * round;
+                run_threads(8, serve_crowd, &c);
+                tsmbr_release(&c.f.r);
+            }
+            fixed_close(&c.f);
+            double ratio = (double)c.served / (double)plain;
+            worst = ratio < worst ? ratio : worst;
+        }
+        printf("eight threads, %s: at worst %.2f %% less than a bump allocator\n",
+               until_all ? "each until it is refused" : "all until one is refused", 100 * (1 - worst));
+        assert_true(worst >= 0.88);
+    }
+}
+
+static void small_stays_small(void **state)
+{
+    (void)state;
+    watch w;
+    watch_open(&w);
+    tsmbr_resource r;
+    tsmbr_init(&r, &(tsmbr_config){.upstream = &w.upstream});
+    for (int i = 0; i < 64; i++)
+        assert_non_null(tsmbr_allocate(&r, 16, 16));
+    assert_true(w.held <= 4096);
+    assert_true(sizeof(tsmbr_resource) <= 512);
+    assert_false(has_lanes(&r));
+    tsmbr_destroy(&r);
+    watch_close(&w);
+}
+
+/* initial_size is what one thread's blocks may add up to, whatever its lanes take. */
+static void the_first_chunk_serves_the_initial_size(void **state)
+{
+    (void)state;
+    watch w;
+    watch_open(&w);
+    for (size_t size = 1000; size < 3 << 20; size += size / 3) {
+        tsmbr_resource r;
+        tsmbr_init(&r, &(tsmbr_config){.upstream = &w.upstream, .initial_size = size});
+        size_t calls = w.calls;
+        for (size_t served = 0; served < size;) {
+            size_t bytes = size - served < 50 ? size - served : 50;
+            assert_non_null(tsmbr_allocate(&r, bytes, 1));
+            served += bytes;
+        }
+        assert_int_equal(w.calls, calls + 1);
+        tsmbr_destroy(&r);
+    }
+    watch_close(&w);
+}
+
+/* ------------------------------------------------------------------------- where lanes are off -- */
+
+static void assert_in_address_order(fixed *f)
+{
+    dice d = dice_make(run_seed(), f->size);
+    unsigned char *end = f->buffer;
+    for (;;) {
+        size_t bytes = 1 + dice_below(&d, 100);
+        unsigned char *next = tsmbr_allocate(&f->r, bytes, 1);
+        if (next == NULL)
+            break;
+        assert_ptr_equal(next, end);
+        end += bytes;
+        if (dice_below(&d, 20) == 0 && (size_t)(f->buffer + f->size - end) > 10) {
+            assert_ptr_equal(elsewhere(&f->r, 7), end);
+            end += 7;
+        }
+    }
+    assert_false(has_lanes(&f->r));
+    assert_int_equal(statistics_of(&f->r).allocated_bytes, end - f->buffer);
+}
+
+static void shared_only_has_no_lanes(void **state)
+{
+    (void)state;
+    fixed f;
+    fixed_open(&f, 1 << 20, TSMBR_SHARED_ONLY);
+    assert_in_address_order(&f);
+    fixed_close(&f);
+}
+
+static void small_chunks_have_no_lanes(void **state)
+{
+    (void)state;
+    fixed f;
+    fixed_open(&f, PLACE_LANES_FROM - 1, 0);
+    assert_in_address_order(&f);
+    fixed_close(&f);
+    fixed_open(&f, PLACE_LANES_FROM, 0);
+    assert_non_null(tsmbr_allocate(&f.r, 1, 1));
+    assert_false(has_lanes(&f.r)); /* the first block is just that */
+    assert_non_null(tsmbr_allocate(&f.r, 1, 1));
+    assert_true(has_lanes(&f.r));
+    fixed_close(&f);
+}
+
+/* ------------------------------------------------------------------------------ after a reset -- */
+
+static size_t play(tsmbr_resource *r, unsigned char **got, size_t count, uint64_t stream)
+{
+    dice d = dice_make(run_seed(), stream);
+    const shape *s = &shapes[stream % SHAPES];
+    size_t large_every = 1 + dice_below(&d, 300);
+    for (size_t i = 0; i < count; i++) {
+        size_t bytes = dice_below(&d, large_every) == 0 ? dice_size(&d, 200000) : shape_bytes(s, &d);
+        size_t alignment = shape_alignment(s, &d);
+        size_t grown = bytes + dice_below(&d, 40), kind = dice_below(&d, 10);
+        got[i] = tsmbr_allocate(r, bytes, alignment);
+        if (kind == 0)
+            got[i] = tsmbr_reallocate(r, got[i], bytes, grown, alignment);
+        if (kind == 1)
+            tsmbr_try_resize(r, got[i], bytes, bytes / 2);
+    }
+    return count;
+}
+
+static void after_a_reset_the_same_calls_get_the_same_blocks(void **state)
+{
+    (void)state;
+    enum { CALLS = 4000 };
+    unsigned char **first = calloc(CALLS, sizeof *first), **again = calloc(CALLS, sizeof *again);
+    for (uint64_t stream = 0; stream < rounds_for(100); stream++) {
+        watch w;
+        watch_open(&w);
+        tsmbr_resource r;
+        tsmbr_init(&r, &(tsmbr_config){.upstream = &w.upstream, .initial_size = (size_t)stream * 3000});
+        play(&r, first, CALLS, stream);
+        tsmbr_statistics before = statistics_of(&r);
+        size_t calls = w.calls;
+        for (int life = 0; life < 2; life++) {
+            tsmbr_reset(&r, SIZE_MAX);
+            assert_int_equal(statistics_of(&r).allocated_bytes, 0);
+            assert_int_equal(statistics_of(&r).wasted_bytes, 0);
+            play(&r, again, CALLS, stream);
+            for (size_t i = 0; i < CALLS; i++)
+                assert_ptr_equal(first[i], again[i]);
+            assert_int_equal(w.calls, calls);
+            assert_int_equal(statistics_of(&r).allocated_bytes, before.allocated_bytes);
+            assert_int_equal(statistics_of(&r).wasted_bytes, before.wasted_bytes);
+        }
+        tsmbr_destroy(&r);
+        watch_close(&w);
+    }
+    free(first);
+    free(again);
+}
+
+/* -------------------------------------------------------------------------------- statistics -- */
+
+typedef struct counted {
+    tsmbr_resource r;
+    atomic_size_t asked;
+    size_t faults;
+} counted;
+
+static void count_work(void *argument, size_t index, size_t round)
+{
+    counted *c = argument;
+    dice d = dice_make(run_seed(), round * 100 + index);
+    size_t asked = 0;
+    for (int i = 0; i < 500; i++) {
+        size_t bytes = i == 250 ? 40000 : dice_size(&d, 300);
+        if (tsmbr_allocate(&c->r, bytes, 1) != NULL)
+            asked += bytes == 0 ? 1 : bytes;
+    }
+    c->asked += asked;
+}
+
+static void count_at_rest(void *argument, size_t round)
+{
+    counted *c = argument;
+    tsmbr_statistics s = statistics_of(&c->r);
+    c->faults += s.allocated_bytes != c->asked;
+    c->faults += s.allocated_bytes + s.wasted_bytes > s.reserved_bytes;
+    if (round % 10 == 9) {
+        tsmbr_reset(&c->r, round % 20 == 9 ? SIZE_MAX : 100000);
+        c->asked = 0;
+        c->faults += statistics_of(&c->r).allocated_bytes != 0;
+    }
+}
+
+static void allocated_bytes_of_many_lanes_are_exact(void **state)
+{
+    (void)state;
+    static counted c;
+    (void)run_seed();
+    tsmbr_init(&c.r, NULL);
+    run_rounds(12, rounds_for(100), count_work, count_at_rest, &c);
+    assert_int_equal(c.faults, 0);
+    assert_true(has_lanes(&c.r) || rounds_for(100) % 10 == 0);
+    tsmbr_destroy(&c.r);
+}
+
+/* Between the chunk's parts that are handed out, everything is accounted for. */
+static void a_lane_given_up_is_wasted(void **state)
+{
+    (void)state;
+    fixed f;
+    fixed_open(&f, 1 << 20, 0);
+    for (int i = 0; i < 3; i++)
+        assert_non_null(tsmbr_allocate(&f.r, 100, 1));
+    tsmbr_lane mine = lane_of(&f.r);
+    unsigned char *other = elsewhere(&f.r, 100); /* a lane behind mine */
+    assert_true(other >= mine.end);
+    assert_int_equal(statistics_of(&f.r).wasted_bytes, 0);
+    assert_int_equal(statistics_of(&f.r).allocated_bytes, 400);
+    size_t asked = 400;
+    while (lane_of(&f.r).end == mine.end) {
+        mine = lane_of(&f.r);
+        assert_non_null(tsmbr_allocate(&f.r, 90, 1));
+        asked += 90;
+    }
+    assert_true(run_left(&mine) < 90 && run_left(&mine) > 0);
+    assert_int_equal(statistics_of(&f.r).wasted_bytes, run_left(&mine));
+    assert_int_equal(statistics_of(&f.r).allocated_bytes, asked);
+    fixed_close(&f);
+}
+
+/* ---------------------------------------------------------------------------------- resizing -- */
+
+static void the_last_block_of_a_lane_grows(void **state)
+{
+    (void)state;
+    fixed f;
+    fixed_open(&f, 1 << 20, 0);
+    for (int i = 0; i < 2; i++)
+        assert_non_null(tsmbr_allocate(&f.r, 10, 1));
+    unsigned char *a = tsmbr_allocate(&f.r, 10, 1);
+    unsigned char *b = tsmbr_allocate(&f.r, 10, 1);
+    assert_ptr_equal(b, a + 10);
+    assert_false(tsmbr_try_resize(&f.r, a, 10, 11)); /* not the last */
+    assert_true(tsmbr_try_resize(&f.r, b, 10, 50));
+    assert_ptr_equal(tsmbr_allocate(&f.r, 1, 1), b + 50);
+    /* Past the lane's end, as long as the lane is the chunk's last. */
+    unsigned char *c = tsmbr_allocate(&f.r, 10, 1);
+    assert_true(tsmbr_try_resize(&f.r, c, 10, 100000));
+    assert_ptr_equal(lane_of(&f.r).cursor, lane_of(&f.r).end);
+    assert_int_equal(statistics_of(&f.r).allocated_bytes, 10 + 10 + 10 + 50 + 1 + 100000);
+    unsigned char *d = tsmbr_allocate(&f.r, 10, 1);
+    assert_ptr_equal(d, c + 100000);
+    /* Another lane is behind it: only what is left. */
+    tsmbr_lane mine = lane_of(&f.r);
+    unsigned char *other = elsewhere(&f.r, 1);
+    assert_true(other >= mine.end);
+    size_t room = run_left(&mine);
+    assert_true(room > 0);
+    assert_false(tsmbr_try_resize(&f.r, d, 10, 10 + room + 1));
+    assert_true(tsmbr_try_resize(&f.r, d, 10, 10 + room));
+    assert_false(tsmbr_try_resize(&f.r, d, 10 + room, 10 + room + 1));
+    for (size_t k = 0; k < 1000; k++)
+        assert_false(tsmbr_try_resize(&f.r, d, 10 + room, SIZE_MAX - k));
+    assert_int_equal(statistics_of(&f.r).wasted_bytes, 0);
+    fixed_close(&f);
+}
+
+static void a_lane_grows_to_the_end_of_the_chunk(void **state)
+{
+    (void)state;
+    fixed f;
+    fixed_open(&f, 1 << 20, 0);
+    for (int i = 0; i < 2; i++)
+        assert_non_null(tsmbr_allocate(&f.r, 10, 1));
+    unsigned char *a = tsmbr_allocate(&f.r, 10, 1);
+    size_t all = (size_t)(f.buffer + f.size - a);
+    assert_false(tsmbr_try_resize(&f.r, a, 10, all + 1));
+    assert_true(tsmbr_try_resize(&f.r, a, 10, all));
+    assert_null(tsmbr_try_allocate(&f.r, 1, 1));
+    assert_false(tsmbr_try_resize(&f.r, a, all, all + 1));
+    assert_true(tsmbr_try_resize(&f.r, a, all, all - 1));
+    assert_ptr_equal(tsmbr_try_allocate(&f.r, 1, 1), a + all - 1);
+    fixed_close(&f);
+}
+
+static void shrinking_gives_the_lane_its_end_back(void **state)
+{
+    (void)state;
+    fixed f;
+    fixed_open(&f, 1 << 20, 0);
+    for (int i = 0; i < 2; i++)
+        assert_non_null(tsmbr_allocate(&f.r, 10, 1));
+    unsigned char *a = tsmbr_allocate(&f.r, 100, 1);
+    unsigned char *b = tsmbr_allocate(&f.r, 100, 1);
+    assert_true(tsmbr_try_resize(&f.r, a, 100, 50)); /* not the last: nothing comes back */
+    assert_int_equal(statistics_of(&f.r).allocated_bytes, 220);
+    assert_true(tsmbr_try_resize(&f.r, b, 100, 30));
+    assert_int_equal(statistics_of(&f.r).allocated_bytes, 150);
+    assert_ptr_equal(tsmbr_allocate(&f.r, 10, 1), b + 30);
+    assert_true(tsmbr_try_resize(&f.r, b + 30, 10, 0)); /* zero is one */
+    assert_ptr_equal(tsmbr_allocate(&f.r, 10, 1), b + 31);
+    fixed_close(&f);
+}
+
+/* Shrinking a block much larger than a run: counted, and not kept from other threads. */
+static void shrinking_a_large_block_gives_it_to_all(void **state)
+{
+    (void)state;
+    fixed f;
+    fixed_open(&f, 4 << 20, 0);
+    for (int i = 0; i < 2; i++)
+        assert_non_null(tsmbr_allocate(&f.r, 10, 1));
+    unsigned char *a = tsmbr_allocate(&f.r, 3 << 20, 1);
+    assert_non_null(a);
+    assert_int_equal(statistics_of(&f.r).allocated_bytes, (3 << 20) + 20);
+    assert_true(tsmbr_try_resize(&f.r, a, 3 << 20, 10));
+    assert_int_equal(statistics_of(&f.r).allocated_bytes, 30);
+    assert_non_null(elsewhere(&f.r, 3 << 20));
+    fixed_close(&f);
+
+    /* Not the chunk's last any more: the lane keeps what a lane may have, the rest is wasted. */
+    fixed_open(&f, 4 << 20, 0);
+    for (int i = 0; i < 2; i++)
+        assert_non_null(tsmbr_allocate(&f.r, 10, 1));
+    a = tsmbr_allocate(&f.r, 3 << 20, 1);
+    (void)elsewhere(&f.r, 5);
+    assert_true(tsmbr_try_resize(&f.r, a, 3 << 20, 10));
+    tsmbr_lane mine = lane_of(&f.r);
+    assert_ptr_equal(mine.cursor, a + 10);
+    assert_int_equal(statistics_of(&f.r).allocated_bytes, 35);
+    assert_int_equal(statistics_of(&f.r).wasted_bytes, a + (3 << 20) - mine.end);
+    assert_ptr_equal(tsmbr_allocate(&f.r, 10, 1), a + 10);
+    fixed_close(&f);
+}
+
+static void reallocate_in_a_lane(void **state)
+{
+    (void)state;
+    fixed f;
+    fixed_open(&f, 1 << 20, 0);
+    assert_non_null(tsmbr_allocate(&f.r, 10, 1));
+    unsigned char *a = NULL;
+    for (size_t bytes = 0; bytes < 3000; bytes++) {
+        unsigned char *b = tsmbr_reallocate(&f.r, a, bytes, bytes + 1, 1);
+        assert_true(a == NULL || a == b);
+        a = b;
+        a[bytes] = (unsigned char)(bytes * 7);
+    }
+    unsigned char *after = tsmbr_allocate(&f.r, 1, 1);
+    assert_ptr_equal(after, a + 3000);
+    unsigned char *moved = tsmbr_reallocate(&f.r, a, 3000, 3001, 1);
+    assert_ptr_not_equal(moved, a);
+    for (size_t i = 0; i < 3000; i++)
+        assert_int_equal(moved[i], (unsigned char)(i * 7));
+    errno = 0;
+    assert_null(tsmbr_reallocate(&f.r, moved, 3001, 2 << 20, 1));
+    assert_int_equal(errno, ENOMEM);
+    errno = 0;
+    assert_null(tsmbr_reallocate(&f.r, moved, 3001, 1, 0));
+    assert_int_equal(errno, EINVAL);
+    fixed_close(&f);
+}
+
+static void errors_with_room_in_the_lane(void **state)
+{
+    (void)state;
+    fixed f;
+    fixed_open(&f, 1 << 20, 0);
+    for (int i = 0; i < 3; i++)
+        assert_non_null(tsmbr_allocate(&f.r, 10, 1));
+    unsigned char *before = lane_of(&f.r).cursor;
+    errno = 0;
+    const size_t bad[] = {0, 3, 24, SIZE_MAX, SIZE_MAX / 2};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_null(tsmbr_allocate(&f.r, 8, bad[i]));
+        assert_int_equal(errno, EINVAL);
+        errno = 0;
+        assert_null(tsmbr_try_allocate(&f.r, 8, bad[i]));
+        assert_int_equal(errno, 0);
+    }
+    const size_t huge[] = {SIZE_MAX, SIZE_MAX - 4095, PTRDIFF_MAX, (size_t)PTRDIFF_MAX + 1};
+    for (size_t i = 0; i < sizeof huge / sizeof *huge; i++)
+        for (size_t alignment = 1; alignment != 0; alignment *= 2) {
+            assert_null(tsmbr_allocate(&f.r, huge[i], alignment));
+            assert_int_equal(errno, ENOMEM);
+            errno = 0;
+        }
+    assert_ptr_equal(lane_of(&f.r).cursor, before);
+    unsigned char *zero = tsmbr_allocate(&f.r, 0, 1);
+    assert_ptr_equal(zero, before);
+    assert_ptr_equal(tsmbr_allocate(&f.r, 0, 1), zero + 1);
+    assert_int_equal((uintptr_t)tsmbr_allocate(&f.r, 1, 1 << 18) % (1 << 18), 0);
+    assert_int_equal(errno, 0);
+    fixed_close(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_thread_packs_as_a_bump_allocator),
+        cmocka_unit_test(eight_threads_pack_a_megabyte),
+        cmocka_unit_test(small_stays_small),
+        cmocka_unit_test(the_first_chunk_serves_the_initial_size),
+        cmocka_unit_test(shared_only_has_no_lanes),
+        cmocka_unit_test(small_chunks_have_no_lanes),
+        cmocka_unit_test(after_a_reset_the_same_calls_get_the_same_blocks),
+        cmocka_unit_test(allocated_bytes_of_many_lanes_are_exact),
+        cmocka_unit_test(a_lane_given_up_is_wasted),
+        cmocka_unit_test(the_last_block_of_a_lane_grows),
+        cmocka_unit_test(a_lane_grows_to_the_end_of_the_chunk),
+        cmocka_unit_test(shrinking_gives_the_lane_its_end_back),
+        cmocka_unit_test(shrinking_a_large_block_gives_it_to_all),
+        cmocka_unit_test(reallocate_in_a_lane),
+        cmocka_unit_test(errors_with_room_in_the_lane),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
