@@ -50,6 +50,28 @@ module {:options "--function-syntax:3"} Invariant {
     (forall b, d :: b in s.abs.live && d in s.abs.live && b != d ==>
         Apart(b, s.abs.live[b].bytes, d, s.abs.live[d].bytes))
   }
+  // What a lane has not handed out lies in the carved part of one chunk, behind a block.
+  predicate LaneOk(s: State, l: Lane)
+  {
+    l.at <= l.end && (l.at < l.end ==> Published(s, l.chunk) && l.chunk < l.at && l.end <= l.chunk + s.mem[l.chunk].next)
+  }
+  predicate LaneApart(s: State, l: Lane, k: nat)
+  {
+    l.at < l.end ==>
+      (forall b :: b in s.abs.live ==> Apart(b, s.abs.live[b].bytes, l.at, l.end - l.at)) &&
+      (forall m :: m in s.lanes && m != k && s.lanes[m].at < s.lanes[m].end ==>
+          Apart(s.lanes[m].at, s.lanes[m].end - s.lanes[m].at, l.at, l.end - l.at))
+  }
+  predicate {:opaque} LanesOk(s: State)
+  {
+    (forall k :: k in s.lanes ==> LaneOk(s, s.lanes[k])) &&
+    (forall k :: k in s.lanes ==> LaneApart(s, s.lanes[k], k))
+  }
+  predicate {:opaque} SidesOk(s: State)
+  {
+    |s.sides| == |s.pcs| && (forall t :: 0 <= t < |s.sides| ==> s.sides[t].looks <= LaneLooks()) &&
+    (forall t, u :: 0 <= t < |s.sides| && 0 <= u < |s.sides| && t != u && s.sides[t].slot > 0 ==> s.sides[t].slot != s.sides[u].slot)
+  }
   predicate {:opaque} CleanupsOk(s: State)
   {
     s.cleanups == LastOf(s.abs.cleanups) &&
@@ -173,7 +195,7 @@ module {:options "--function-syntax:3"} Invariant {
   predicate Always(s: State)
   {
     MemOk(s) && ChainOk(s) && LiveOk(s) && CleanupsOk(s) && LogOk(s) && HistOk(s) && ThreadsOk(s) && OwnersOk(s) &&
-    NoLeak(s) && ReservedOk(s)
+    NoLeak(s) && ReservedOk(s) && LanesOk(s) && SidesOk(s)
   }
 
   // --------------------------------------------------------------------- it holds at the start
@@ -182,14 +204,31 @@ module {:options "--function-syntax:3"} Invariant {
     requires Init(s)
     ensures Always(s) && AtRest(s)
   {
-    reveal MemOk(); reveal ChainOk(); reveal LiveOk(); reveal CleanupsOk(); reveal LogOk(); reveal HistOk(); reveal OwnersOk(); reveal NoLeak(); reveal ReservedOk();
     var threads, buffer, capacity, limit, most :| s == Initial(threads, buffer, capacity, limit, most);
     IdlesOk(threads);
+    NobodyAtFirst(s, threads);
+    InitMemory(s, threads, buffer, capacity, limit, most);
+    reveal LiveOk(); reveal CleanupsOk(); reveal LogOk(); reveal HistOk();
+  }
+  lemma NobodyAtFirst(s: State, threads: nat)
+    requires s.pcs == Idles(threads) && s.sides == NoSides(threads) && s.lanes == map[]
+    ensures ThreadsOk(s) && OwnersOk(s) && LanesOk(s) && SidesOk(s) && AtRest(s)
+  {
+    IdlesOk(threads);
+    reveal OwnersOk(); reveal LanesOk(); reveal SidesOk();
+  }
+  lemma InitMemory(s: State, threads: nat, buffer: nat, capacity: nat, limit: nat, most: nat)
+    requires s == Initial(threads, buffer, capacity, limit, most)
+    ensures MemOk(s) && ChainOk(s) && NoLeak(s) && ReservedOk(s)
+  {
+    IdlesOk(threads);
+    reveal MemOk(); reveal ChainOk(); reveal NoLeak(); reveal ReservedOk();
     assert Bytes(s.mem, s.bigs) == 0;
     if |s.chain| == 1 { assert s.chain[..0] == []; assert Bytes(s.mem, s.chain) == 0; }
   }
   lemma IdlesOk(n: nat)
     ensures |Idles(n)| == n && (forall t :: 0 <= t < n ==> Idles(n)[t] == Idle) && Sum(Pend, Idles(n)) == 0
+    ensures |NoSides(n)| == n && (forall t :: 0 <= t < n ==> NoSides(n)[t] == Side(0, 0))
   {
     if n > 0 {
       IdlesOk(n - 1);
@@ -228,6 +267,7 @@ module {:options "--function-syntax:3"} Invariant {
     var q := s.pcs[t];
     assert PcOk(s, t);
     if a.CarveWon? { AlignUpOk(q.c + q.was, q.r.align); }
+    if a.ShrinkWon? || a.CloseWon? { LaneHolds(s, t); }
     if a.Grant? { NeedServes(a.n, q.total, q.r.bytes, q.r.align); AlignUpOk(a.n, q.r.align); }
   }
   lemma ChainStep(s: State, t: nat, a: Act)
@@ -319,9 +359,31 @@ module {:options "--function-syntax:3"} Invariant {
     }
   }
 
+  predicate HandsOut(a: Act)
+  {
+    a.CarveWon? || a.InstallWon? || a.LinkWon? || a.GrowWon? || a.ShrinkWon? || a.Bump? || a.ExtendWon?
+  }
+  // Two chunks that have an address in common, inside, are one.
+  lemma OneChunk(s: State, c: nat, d: nat, x: nat)
+    requires MemOk(s) && c in s.mem && d in s.mem && c < x <= c + s.mem[c].next && d < x <= d + s.mem[d].next
+    ensures c == d
+  {
+    reveal MemOk();
+  }
   // The block a step hands out, or the size it gives one, meets no other block.
   lemma BlockStep(s: State, t: nat, a: Act)
-    requires Always(s) && Enabled(s, t, a) && (a.CarveWon? || a.InstallWon? || a.LinkWon? || a.GrowWon? || a.ShrinkWon?)
+    requires Always(s) && Enabled(s, t, a) && HandsOut(a)
+    ensures StepOk(s.abs, Do(s, t, a).log[|s.log|])
+    ensures LiveOk(Do(s, t, a))
+  {
+    if a.Bump? { BumpStep(s, t); }
+    else if a.ExtendWon? { ExtendStep(s, t, a.more); }
+    else if a.GrowWon? { GrowStep(s, t); }
+    else if a.ShrinkWon? { ShrinkStep(s, t); }
+    else { ChunkBlockStep(s, t, a); }
+  }
+  lemma ChunkBlockStep(s: State, t: nat, a: Act)
+    requires Always(s) && Enabled(s, t, a) && (a.CarveWon? || a.InstallWon? || a.LinkWon?)
     ensures StepOk(s.abs, Do(s, t, a).log[|s.log|])
     ensures LiveOk(Do(s, t, a))
   {
@@ -331,14 +393,8 @@ module {:options "--function-syntax:3"} Invariant {
     if a.CarveWon? { AlignUpOk(q.c + q.was, q.r.align); }
     var s' := Do(s, t, a);
     var e := s'.log[|s.log|];
-    var c := if a.CarveWon? || a.GrowWon? || a.ShrinkWon? then q.c else q.n;
-    var at := if q.r.Resize? then q.r.block else e.res;
-    if q.r.Resize? {
-      var x := s.abs.live[at];
-      assert BlockOk(s, at, x);
-      if x.chunk != c { assert Apart(x.chunk, Extent(s.mem[x.chunk]), c, Extent(s.mem[c])); }
-      assert x.chunk == c;
-    }
+    var c := if a.CarveWon? then q.c else q.n;
+    var at := e.res;
     forall b | b in s.abs.live && b != at
       ensures Apart(b, s.abs.live[b].bytes, at, q.r.bytes) && BlockOk(s', b, s.abs.live[b])
     {
@@ -346,12 +402,150 @@ module {:options "--function-syntax:3"} Invariant {
       assert BlockOk(s, b, x);
       if x.chunk != c { assert Apart(x.chunk, Extent(s.mem[x.chunk]), c, Extent(s.mem[c])); }
     }
-    if e.r.Allocate? && at in s.abs.live {
+    if at in s.abs.live {
       var x := s.abs.live[at];
       assert BlockOk(s, at, x);
       if x.chunk != c { assert Apart(x.chunk, Extent(s.mem[x.chunk]), c, Extent(s.mem[c])); }
       assert false;
     }
+  }
+  // The chunk of the thread's lane, if it has bytes left.
+  lemma LaneHolds(s: State, t: nat)
+    requires Always(s) && t < |s.sides|
+    ensures var l := LaneOf(s, t); l.at <= l.end &&
+      (l.at < l.end ==> s.sides[t].slot in s.lanes && l.chunk in s.mem && l.chunk < l.at && l.end <= l.chunk + s.mem[l.chunk].next &&
+        Published(s, l.chunk) && LaneApart(s, l, s.sides[t].slot))
+  {
+    reveal LanesOk();
+    if s.sides[t].slot in s.lanes { assert LaneOk(s, s.lanes[s.sides[t].slot]); assert LaneApart(s, s.lanes[s.sides[t].slot], s.sides[t].slot); }
+  }
+  // A block that ends where a lane with bytes left begins lies in the lane's chunk.
+  lemma LaneOfBlock(s: State, t: nat, b: nat)
+    requires Always(s) && t < |s.sides| && b in s.abs.live
+    requires var l := LaneOf(s, t); l.at < l.end && b + s.abs.live[b].bytes == l.at
+    ensures s.abs.live[b].chunk == LaneOf(s, t).chunk
+  {
+    reveal LiveOk();
+    LaneHolds(s, t);
+    var x, l := s.abs.live[b], LaneOf(s, t);
+    assert BlockOk(s, b, x);
+    OneChunk(s, x.chunk, l.chunk, l.at);
+  }
+  // A lane with bytes left that ends where a chunk's carved part ends lies in that chunk.
+  lemma LaneAtEnd(s: State, t: nat, c: nat)
+    requires Always(s) && t < |s.sides| && c in s.mem
+    requires var l := LaneOf(s, t); l.at < l.end && l.end == c + s.mem[c].next && s.mem[c].next > 0
+    ensures LaneOf(s, t).chunk == c
+  {
+    LaneHolds(s, t);
+    OneChunk(s, c, LaneOf(s, t).chunk, LaneOf(s, t).end);
+  }
+  // Bytes of a lane that has some: no other block has any of them.
+  lemma BumpStep(s: State, t: nat)
+    requires Always(s) && Enabled(s, t, Bump)
+    ensures StepOk(s.abs, Do(s, t, Bump).log[|s.log|]) && Do(s, t, Bump).log[|s.log|].res > 0
+    ensures LiveOk(Do(s, t, Bump))
+  {
+    reveal LiveOk();
+    var q, l, s' := s.pcs[t], LaneOf(s, t), Do(s, t, Bump);
+    assert PcOk(s, t);
+    LaneHolds(s, t);
+    Positive(s);
+    if q.r.Allocate? { AlignUpOk(l.at, q.r.align); }
+    var at := if q.r.Resize? then q.r.block else AlignUp(l.at, q.r.align);
+    if q.r.Resize? {
+      assert BlockOk(s, at, s.abs.live[at]);
+      if l.at < l.end { LaneOfBlock(s, t, at); }
+    } else if at in s.abs.live {
+      assert BlockOk(s, at, s.abs.live[at]);
+      assert Apart(at, s.abs.live[at].bytes, l.at, l.end - l.at);
+      assert false;
+    }
+    forall b | b in s.abs.live && b != at
+      ensures Apart(b, s.abs.live[b].bytes, at, q.r.bytes) && BlockOk(s', b, s.abs.live[b])
+    {
+      assert BlockOk(s, b, s.abs.live[b]);
+    }
+    assert BlockOk(s', at, s'.abs.live[at]);
+  }
+  lemma ExtendStep(s: State, t: nat, more: nat)
+    requires Always(s) && Enabled(s, t, ExtendWon(more))
+    ensures StepOk(s.abs, Do(s, t, ExtendWon(more)).log[|s.log|]) && Do(s, t, ExtendWon(more)).log[|s.log|].res > 0
+    ensures LiveOk(Do(s, t, ExtendWon(more)))
+  {
+    reveal LiveOk(); reveal MemOk();
+    var q, l, s' := s.pcs[t], LaneOf(s, t), Do(s, t, ExtendWon(more));
+    assert PcOk(s, t);
+    LaneHolds(s, t);
+    AlignUpOk(l.at, q.r.align);
+    var at := AlignUp(l.at, q.r.align);
+    if l.at < l.end { LaneAtEnd(s, t, q.c); }
+    assert q.c < at;
+    forall b | b in s.abs.live
+      ensures Apart(b, s.abs.live[b].bytes, at, q.r.bytes) && BlockOk(s', b, s.abs.live[b]) && b != at
+    {
+      var x := s.abs.live[b];
+      assert BlockOk(s, b, x);
+      if x.chunk != q.c { assert Apart(x.chunk, Extent(s.mem[x.chunk]), q.c, Extent(s.mem[q.c])); }
+    }
+    assert BlockOk(s', at, s'.abs.live[at]);
+  }
+  lemma GrowStep(s: State, t: nat)
+    requires Always(s) && Enabled(s, t, GrowWon)
+    ensures StepOk(s.abs, Do(s, t, GrowWon).log[|s.log|])
+    ensures LiveOk(Do(s, t, GrowWon))
+    ensures s.abs.live[s.pcs[t].r.block].chunk == s.pcs[t].c
+  {
+    reveal LiveOk(); reveal MemOk();
+    var q, l, s' := s.pcs[t], LaneOf(s, t), Do(s, t, GrowWon);
+    assert PcOk(s, t);
+    LaneHolds(s, t);
+    var at := q.r.block;
+    var x := s.abs.live[at];
+    assert BlockOk(s, at, x);
+    if LastOfLane(s, t, q) && l.at < l.end {
+      LaneAtEnd(s, t, q.c);
+      LaneOfBlock(s, t, at);
+    } else {
+      OneChunk(s, x.chunk, q.c, at + x.bytes);
+    }
+    forall b | b in s.abs.live && b != at
+      ensures Apart(b, s.abs.live[b].bytes, at, q.r.bytes) && BlockOk(s', b, s.abs.live[b])
+    {
+      var y := s.abs.live[b];
+      assert BlockOk(s, b, y);
+      if y.chunk != q.c { assert Apart(y.chunk, Extent(s.mem[y.chunk]), q.c, Extent(s.mem[q.c])); }
+    }
+    assert BlockOk(s', at, s'.abs.live[at]);
+  }
+  // The last block of a chunk, or of a lane that is the last of a chunk: all others end before it.
+  lemma ShrinkStep(s: State, t: nat)
+    requires Always(s) && Enabled(s, t, ShrinkWon)
+    ensures StepOk(s.abs, Do(s, t, ShrinkWon).log[|s.log|])
+    ensures LiveOk(Do(s, t, ShrinkWon))
+    ensures s.abs.live[s.pcs[t].r.block].chunk == s.pcs[t].c
+  {
+    reveal LiveOk(); reveal MemOk();
+    var q, l, s' := s.pcs[t], LaneOf(s, t), Do(s, t, ShrinkWon);
+    assert PcOk(s, t);
+    LaneHolds(s, t);
+    var at := q.r.block;
+    var x := s.abs.live[at];
+    assert BlockOk(s, at, x);
+    if LastOfLane(s, t, q) && l.at < l.end {
+      LaneAtEnd(s, t, q.c);
+      LaneOfBlock(s, t, at);
+    } else {
+      OneChunk(s, x.chunk, q.c, at + x.bytes);
+    }
+    forall b | b in s.abs.live && b != at
+      ensures Apart(b, s.abs.live[b].bytes, at, q.r.bytes) && BlockOk(s', b, s.abs.live[b])
+    {
+      var y := s.abs.live[b];
+      assert BlockOk(s, b, y);
+      if y.chunk != q.c { assert Apart(y.chunk, Extent(s.mem[y.chunk]), q.c, Extent(s.mem[q.c])); }
+    }
+    assert BlockOk(s', at, s'.abs.live[at]);
   }
   lemma LiveStep(s: State, t: nat, a: Act)
     requires Always(s) && Enabled(s, t, a) && !a.ResetAll?
@@ -359,8 +553,10 @@ module {:options "--function-syntax:3"} Invariant {
   {
     reveal LiveOk();
     assert PcOk(s, t);
-    if a.CarveWon? || a.InstallWon? || a.LinkWon? || a.GrowWon? || a.ShrinkWon? {
+    if HandsOut(a) {
       BlockStep(s, t, a);
+    } else if a.CloseWon? {
+      CloseStep(s, t);
     } else {
       var s' := Do(s, t, a);
       forall b | b in s.abs.live
@@ -370,6 +566,169 @@ module {:options "--function-syntax:3"} Invariant {
       }
       if a.ShrinkLost? || a.Stay? { assert BlockOk(s, s.pcs[t].r.block, s.abs.live[s.pcs[t].r.block]); }
     }
+  }
+  // Giving back what a lane has not handed out leaves all blocks where they are carved.
+  lemma CloseStep(s: State, t: nat)
+    requires Always(s) && Enabled(s, t, CloseWon)
+    ensures LiveOk(Do(s, t, CloseWon))
+  {
+    reveal LiveOk(); reveal MemOk();
+    var l, s' := LaneOf(s, t), Do(s, t, CloseWon);
+    LaneHolds(s, t);
+    forall b | b in s.abs.live
+      ensures BlockOk(s', b, s.abs.live[b])
+    {
+      var x := s.abs.live[b];
+      assert BlockOk(s, b, x);
+      if x.chunk != l.chunk { assert Apart(x.chunk, Extent(s.mem[x.chunk]), l.chunk, Extent(s.mem[l.chunk])); }
+    }
+  }
+
+  // A lane that no step touches: its bytes stay its own.
+  lemma LanesStep(s: State, t: nat, a: Act)
+    requires Always(s) && Enabled(s, t, a) && !a.ResetAll?
+    ensures LanesOk(Do(s, t, a))
+  {
+    var s' := Do(s, t, a);
+    var k := s.sides[t].slot;
+    if s'.lanes != s.lanes { NewLaneStep(s, t, a); }
+    forall m | m in s'.lanes && (m != k || s'.lanes == s.lanes)
+      ensures LaneOk(s', s'.lanes[m])
+    { LaneKept(s, t, a, m); }
+    forall m | m in s'.lanes
+      ensures LaneOk(s', s'.lanes[m]) && LaneApart(s', s'.lanes[m], m)
+    {
+      if m != k || s'.lanes == s.lanes {
+        LaneKept(s, t, a, m);
+        var l := s'.lanes[m];
+        forall n | l.at < l.end && n in s'.lanes && n != m && s'.lanes[n].at < s'.lanes[n].end
+          ensures Apart(s'.lanes[n].at, s'.lanes[n].end - s'.lanes[n].at, l.at, l.end - l.at)
+        {
+          if n != k || s'.lanes == s.lanes { reveal LanesOk(); assert LaneApart(s, s.lanes[m], m); }
+        }
+      }
+    }
+    reveal LanesOk();
+  }
+  lemma LaneKept(s: State, t: nat, a: Act, m: nat)
+    requires Always(s) && Enabled(s, t, a) && !a.ResetAll?
+    requires m in s.lanes && (m != s.sides[t].slot || Do(s, t, a).lanes == s.lanes)
+    ensures var s', l := Do(s, t, a), s.lanes[m]; LaneOk(s', l) &&
+      (l.at < l.end ==> forall b :: b in s'.abs.live ==> Apart(b, s'.abs.live[b].bytes, l.at, l.end - l.at))
+  {
+    reveal LanesOk();
+    var s', l, q := Do(s, t, a), s.lanes[m], s.pcs[t];
+    assert PcOk(s, t);
+    assert LaneOk(s, l) && LaneApart(s, l, m);
+    if l.at < l.end {
+      SharedKept(s, t, a);
+      LaneCarved(s, t, a, m);
+      LaneUntouched(s, t, a, m);
+    }
+  }
+  // What is left of it stays in the carved part of its chunk.
+  lemma LaneCarved(s: State, t: nat, a: Act, m: nat)
+    requires Always(s) && Enabled(s, t, a) && !a.ResetAll?
+    requires m in s.lanes && (m != s.sides[t].slot || Do(s, t, a).lanes == s.lanes) && s.lanes[m].at < s.lanes[m].end
+    ensures var s', l := Do(s, t, a), s.lanes[m]; l.chunk in s'.mem && l.end <= l.chunk + s'.mem[l.chunk].next
+  {
+    reveal LanesOk();
+    var s', l, q := Do(s, t, a), s.lanes[m], s.pcs[t];
+    assert PcOk(s, t);
+    assert LaneOk(s, l) && LaneApart(s, l, m);
+    if a.ShrinkWon? && q.c == l.chunk {
+      ShrinkStep(s, t);
+      LaneHolds(s, t);
+      assert Apart(q.r.block, q.r.before, l.at, l.end - l.at);
+      if LaneOf(s, t).at < LaneOf(s, t).end { assert LaneApart(s, LaneOf(s, t), s.sides[t].slot); }
+    }
+    if a.CloseWon? && LaneOf(s, t).chunk == l.chunk {
+      LaneHolds(s, t);
+      assert LaneApart(s, LaneOf(s, t), s.sides[t].slot);
+    }
+    if a.GrowWon? && q.c == l.chunk { GrowStep(s, t); reveal MemOk(); }
+    if a.CarveWon? { AlignUpOk(q.c + q.was, q.r.align); }
+  }
+  // The block of this step, if it has one, is apart from it.
+  lemma LaneUntouched(s: State, t: nat, a: Act, m: nat)
+    requires Always(s) && Enabled(s, t, a) && !a.ResetAll?
+    requires m in s.lanes && (m != s.sides[t].slot || Do(s, t, a).lanes == s.lanes) && s.lanes[m].at < s.lanes[m].end
+    ensures var s', l := Do(s, t, a), s.lanes[m];
+      forall b :: b in s'.abs.live ==> Apart(b, s'.abs.live[b].bytes, l.at, l.end - l.at)
+  {
+    reveal LanesOk(); reveal MemOk(); reveal LiveOk();
+    var s', l, q := Do(s, t, a), s.lanes[m], s.pcs[t];
+    assert PcOk(s, t);
+    assert LaneOk(s, l) && LaneApart(s, l, m);
+    LaneHolds(s, t);
+    if a.CarveWon? {
+      AlignUpOk(q.c + q.was, q.r.align);
+      if l.chunk != q.c { assert Apart(l.chunk, Extent(s.mem[l.chunk]), q.c, Extent(s.mem[q.c])); }
+    } else if a.InstallWon? || a.LinkWon? {
+      assert Apart(l.chunk, Extent(s.mem[l.chunk]), q.n, Extent(s.mem[q.n]));
+    } else if a.GrowWon? {
+      GrowStep(s, t);
+      if l.chunk != q.c { assert Apart(l.chunk, Extent(s.mem[l.chunk]), q.c, Extent(s.mem[q.c])); }
+      assert Apart(q.r.block, q.r.before, l.at, l.end - l.at);
+      if LastOfLane(s, t, q) && LaneOf(s, t).at < LaneOf(s, t).end { LaneAtEnd(s, t, q.c); }
+    } else if a.ExtendWon? {
+      AlignUpOk(LaneOf(s, t).at, q.r.align);
+      if LaneOf(s, t).at < LaneOf(s, t).end { LaneAtEnd(s, t, q.c); }
+      if l.chunk != q.c { assert Apart(l.chunk, Extent(s.mem[l.chunk]), q.c, Extent(s.mem[q.c])); }
+    } else if a.Bump? {
+      if q.r.Allocate? { AlignUpOk(LaneOf(s, t).at, q.r.align); }
+      else { assert Apart(q.r.block, q.r.before, l.at, l.end - l.at); }
+    } else if a.ShrinkWon? || a.ShrinkLost? || a.Stay? {
+      assert Apart(q.r.block, q.r.before, l.at, l.end - l.at);
+    }
+  }
+  // The lane of the thread that takes a step that changes it.
+  lemma NewLaneStep(s: State, t: nat, a: Act)
+    requires Always(s) && Enabled(s, t, a) && !a.ResetAll? && Do(s, t, a).lanes != s.lanes
+    ensures var s', k := Do(s, t, a), s.sides[t].slot;
+      k in s'.lanes && s'.lanes == s.lanes[k := s'.lanes[k]] && LaneOk(s', s'.lanes[k]) && LaneApart(s', s'.lanes[k], k)
+  {
+    reveal LanesOk(); reveal MemOk(); reveal LiveOk();
+    var s', k, q := Do(s, t, a), s.sides[t].slot, s.pcs[t];
+    assert PcOk(s, t);
+    var o, l := LaneOf(s, t), s'.lanes[k];
+    LaneHolds(s, t);
+    SharedKept(s, t, a);
+    if a.CloseWon? || a.CloseLost? || l.at == l.end { return; }
+    if a.CarveWon? { AlignUpOk(q.c + q.was, q.r.align); }
+    if a.ExtendWon? {
+      AlignUpOk(o.at, q.r.align);
+      if o.at < o.end { LaneAtEnd(s, t, q.c); }
+    }
+    if a.Bump? && q.r.Allocate? { AlignUpOk(o.at, q.r.align); }
+    if a.Bump? && q.r.Resize? {
+      assert BlockOk(s, q.r.block, s.abs.live[q.r.block]);
+      if o.at < o.end { LaneOfBlock(s, t, q.r.block); }
+    }
+    assert LaneOk(s', l);
+    forall b | b in s'.abs.live
+      ensures Apart(b, s'.abs.live[b].bytes, l.at, l.end - l.at)
+    {
+      if b in s.abs.live {
+        var x := s.abs.live[b];
+        assert BlockOk(s, b, x);
+        if x.chunk != l.chunk { assert Apart(x.chunk, Extent(s.mem[x.chunk]), l.chunk, Extent(s.mem[l.chunk])); }
+      }
+    }
+    forall m | m in s'.lanes && m != k && s'.lanes[m].at < s'.lanes[m].end
+      ensures Apart(s'.lanes[m].at, s'.lanes[m].end - s'.lanes[m].at, l.at, l.end - l.at)
+    {
+      var x := s.lanes[m];
+      assert LaneOk(s, x) && LaneApart(s, x, m);
+      if x.chunk != l.chunk { assert Apart(x.chunk, Extent(s.mem[x.chunk]), l.chunk, Extent(s.mem[l.chunk])); }
+      if a.Bump? && q.r.Resize? { assert Apart(q.r.block, q.r.before, x.at, x.end - x.at); }
+    }
+  }
+  lemma SidesStep(s: State, t: nat, a: Act)
+    requires Always(s) && Enabled(s, t, a)
+    ensures SidesOk(Do(s, t, a))
+  {
+    reveal SidesOk();
   }
   lemma CleanupsStep(s: State, t: nat, a: Act)
     requires Always(s) && Enabled(s, t, a) && !a.ResetAll?
@@ -405,7 +764,9 @@ module {:options "--function-syntax:3"} Invariant {
     reveal LiveOk();
     assert PcOk(s, t);
     Positive(s);
-    if a.CarveWon? || a.InstallWon? || a.LinkWon? || a.GrowWon? || a.ShrinkWon? { BlockStep(s, t, a); }
+    if HandsOut(a) { BlockStep(s, t, a); }
+    if a.Bump? { BumpStep(s, t); }
+    if a.ExtendWon? { ExtendStep(s, t, a.more); }
     if a.ShrinkLost? || a.Stay? {
       var block := s.pcs[t].r.block;
       assert forall b :: b in s.abs.live && b != block ==> Apart(b, s.abs.live[b].bytes, block, s.abs.live[block].bytes);
@@ -564,7 +925,7 @@ module {:options "--function-syntax:3"} Invariant {
       HeadPublished(s);
       Positive(s);
       SharedKept(s, t, a);
-      if a.Return? { return; }
+      if a.Return? || q.Idle? { return; }
       assert Do(s, t, a).hist == s.hist;
       if q.Resp? { return; }
       assert Pending(Do(s, t, a), t, q.op, q.r);
@@ -713,7 +1074,7 @@ module {:options "--function-syntax:3"} Invariant {
     var block := BlockOf(s.pcs[u]);
     assert BlockOk(s, block, s.abs.live[block]);
     assert BlockOf(s.pcs[t]) != block;
-    if a.CarveWon? || a.InstallWon? || a.LinkWon? { BlockStep(s, t, a); }
+    if a.CarveWon? || a.InstallWon? || a.LinkWon? || a.Bump? || a.ExtendWon? { BlockStep(s, t, a); }
   }
 
   // --------------------------------------------------------------------------- reset keeps it
@@ -896,7 +1257,8 @@ module {:options "--function-syntax:3"} Invariant {
     ResetKeepsLists(s, t, kc, kb);
     ResetKeepsReserved(s, t, kc, kb);
     ResetKeepsHistory(s, t, kc, kb);
-    reveal LiveOk(); reveal CleanupsOk(); reveal OwnersOk();
+    SidesStep(s, t, ResetAll(kc, kb));
+    reveal LiveOk(); reveal CleanupsOk(); reveal OwnersOk(); reveal LanesOk();
   }
 
   // --------------------------------------------------------------------------- so it is always true
@@ -909,7 +1271,7 @@ module {:options "--function-syntax:3"} Invariant {
       ResetStep(s, t, a.keepChain, a.keepBigs);
     } else {
       MemStep(s, t, a); ChainStep(s, t, a); LiveStep(s, t, a); CleanupsStep(s, t, a); LogStep(s, t, a); HistStep(s, t, a);
-      OwnersStep(s, t, a); LeakStep(s, t, a); ReservedStep(s, t, a);
+      OwnersStep(s, t, a); LeakStep(s, t, a); ReservedStep(s, t, a); LanesStep(s, t, a); SidesStep(s, t, a);
       forall u | 0 <= u < |s.pcs| ensures PcOk(Do(s, t, a), u) { PcStep(s, t, a, u); }
     }
   }

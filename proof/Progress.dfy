@@ -17,18 +17,20 @@ module {:options "--function-syntax:3"} Progress {
   // Steps that move a shared word that another thread's compare-and-swap may be waiting for.
   predicate Won(a: Act)
   {
-    a.CarveWon? || a.InstallWon? || a.AdvanceWon? || a.LinkWon? || a.GrowWon? || a.ShrinkWon? || a.RegisterWon? || a.ResetAll?
+    a.CarveWon? || a.ExtendWon? || a.InstallWon? || a.AdvanceWon? || a.LinkWon? || a.GrowWon? || a.ShrinkWon? || a.CloseWon? ||
+    a.RegisterWon? || a.ResetAll?
   }
   // Not here: ReserveLost, which another thread's ReserveWon or Unreserve pays for in the potential; GrowLost and
-  // ShrinkLost, which end their call.
+  // ShrinkLost, which end their call; CloseLost, where nothing is tried again; OpenLost and TakeLost, of words that are
+  // not in the machine, which a call meets a bounded number of times.
   predicate LostRace(a: Act)
   {
-    a.CarveLost? || a.InstallLost? || a.AdvanceLost? || a.LinkLost? || a.RegisterLost?
+    a.CarveLost? || a.ExtendLost? || a.InstallLost? || a.AdvanceLost? || a.LinkLost? || a.RegisterLost?
   }
   // The tick at which the thread read the word that its compare-and-swap compares.
   function StampOf(p: PC, a: Act): nat
   {
-    if p.HaveNext? && a.CarveLost? then p.ns
+    if p.HaveNext? && (a.CarveLost? || a.ExtendLost?) then p.ns
     else if p.HaveNew? && a.InstallLost? then p.th.hs
     else if p.Full? && a.AdvanceLost? then p.th.hs
     else if p.Linking? && a.LinkLost? then p.ls
@@ -75,6 +77,7 @@ module {:options "--function-syntax:3"} Progress {
     case HaveNext(op, r, c, hs, ns, was, src) =>
       (match src
        case Fast => Restart(k.n, k.lists) + 1
+       case Refill => Restart(k.n, k.lists) + 1 + (if ns == k.tick then 0 else 1)
        case Round => Round0(k.n, k.lists) + 3 + (if ns == k.tick then 0 else 1) + Again(hs, k)
        case Search(th) => Budget(th, k.n, k.lists) + 3 + (if ns == k.tick then 0 else 1) + Again(th.hs, k))
     case Full(op, r, th) => Budget(th, k.n, k.lists) + 1 + (if th.res == k.reserved then 0 else 1) + Again(th.hs, k)
@@ -92,6 +95,7 @@ module {:options "--function-syntax:3"} Progress {
     case Resp(op, r, i, tail) => 1 + tail
   }
   function RankIn(k: Clock): PC -> nat { p => Rank(p, k) }
+  function LooksOf(x: Side): nat { x.looks }
 
   // No thread's rank is more.
   function Most(n: nat, lists: nat): nat { 2 * Round0(n, lists) + 10 * lists + n + 20 }
@@ -102,11 +106,11 @@ module {:options "--function-syntax:3"} Progress {
 
   function {:opaque} Potential(s: State): nat
   {
-    AheadCost(Ahead(s), Most(|s.pcs|, Lists(s)) * |s.pcs|) + Sum(RankIn(ClockOf(s)), s.pcs)
+    AheadCost(Ahead(s), Most(|s.pcs|, Lists(s)) * |s.pcs|) + Sum(RankIn(ClockOf(s)), s.pcs) + Sum(LooksOf, s.sides)
   }
   function StepBound(s: State): nat
   {
-    AheadCost(Ahead(s), Most(|s.pcs|, Lists(s)) * |s.pcs|) + Most(|s.pcs|, Lists(s)) * |s.pcs|
+    AheadCost(Ahead(s), Most(|s.pcs|, Lists(s)) * |s.pcs|) + (Most(|s.pcs|, Lists(s)) + LaneLooks()) * |s.pcs|
   }
 
   lemma WalkCostGrows(w: nat, v: nat, lists: nat)
@@ -140,16 +144,28 @@ module {:options "--function-syntax:3"} Progress {
   lemma PotentialAtMost(s: State)
     requires Always(s)
     ensures Sum(RankIn(ClockOf(s)), s.pcs) <= Most(|s.pcs|, Lists(s)) * |s.pcs|
+    ensures Sum(LooksOf, s.sides) <= LaneLooks() * |s.pcs|
     ensures Potential(s) <= StepBound(s)
   {
     reveal Potential();
     forall i | 0 <= i < |s.pcs| ensures RankIn(ClockOf(s))(s.pcs[i]) <= Most(|s.pcs|, Lists(s)) { RankAtMost(s, i); }
     SumAtMost(RankIn(ClockOf(s)), s.pcs, Most(|s.pcs|, Lists(s)));
+    reveal SidesOk();
+    SumAtMost(LooksOf, s.sides, LaneLooks());
   }
 
+  // A call begins, or a step of the library that is a call of its own: a reset, a lane closed, a slot given back.
+  predicate Begins(a: Act) { a.Invoke? || a.ResetAll? || a.CloseWon? || a.CloseLost? || a.Give? }
+  // One of the looks that a call may take at the words of lanes and slots.
+  predicate Looks1(s: State, t: nat, a: Act)
+  {
+    a.LoadLane? || a.LoadLanes? || a.OpenWon? || a.OpenLost? || a.LoadSlots? || a.TakeWon? || a.TakeLost? ||
+    (a.LoadNext? && t < |s.pcs| && s.pcs[t].HaveNext?) || (a.Count? && t < |s.pcs| && !s.pcs[t].Resp?)
+  }
   // What a step without effect changes besides its own thread: `reserved`, by the two steps that pay for it.
   lemma OwnRank(s: State, t: nat, a: Act)
-    requires Always(s) && Enabled(s, t, a) && !a.Invoke? && !a.ResetAll? && !a.AdvanceWon? && Do(s, t, a).log == s.log
+    requires Always(s) && Enabled(s, t, a) && !Begins(a) && !a.AdvanceWon? && Do(s, t, a).log == s.log && !Looks1(s, t, a)
+    ensures Do(s, t, a).sides == s.sides
     ensures var k, k' := ClockOf(s), ClockOf(Do(s, t, a));
       k' == k.(reserved := k'.reserved) && (k'.reserved != k.reserved ==> a.ReserveWon? || a.Unreserve?) &&
       Rank(Do(s, t, a).pcs[t], k') + (if a.ReserveWon? || a.Unreserve? then k.n else 0) < Rank(s.pcs[t], k')
@@ -160,7 +176,7 @@ module {:options "--function-syntax:3"} Progress {
     assert |s'.pcs| == |s.pcs|;
   }
   lemma StepCosts(s: State, t: nat, a: Act)
-    requires Always(s) && Enabled(s, t, a) && !a.Invoke? && !a.ResetAll? && Do(s, t, a).log == s.log
+    requires Always(s) && Enabled(s, t, a) && !Begins(a) && Do(s, t, a).log == s.log
     ensures Potential(Do(s, t, a)) < Potential(s)
   {
     reveal Potential();
@@ -168,6 +184,8 @@ module {:options "--function-syntax:3"} Progress {
     var k, k' := ClockOf(s), ClockOf(s');
     if a.AdvanceWon? {
       AdvanceCosts(s, t);
+    } else if Looks1(s, t, a) {
+      LookCosts(s, t, a);
     } else {
       OwnRank(s, t, a);
       SameAhead(s, t, a);
@@ -181,13 +199,29 @@ module {:options "--function-syntax:3"} Progress {
       }
     }
   }
+  // One look less at the words of lanes and slots, and nobody further from the end.
+  lemma LookCosts(s: State, t: nat, a: Act)
+    requires Always(s) && Enabled(s, t, a) && Looks1(s, t, a)
+    ensures Potential(Do(s, t, a)) < Potential(s)
+  {
+    reveal Potential(); reveal SidesOk();
+    assert PcOk(s, t);
+    var s' := Do(s, t, a);
+    var k := ClockOf(s);
+    assert ClockOf(s') == k && Ahead(s') == Ahead(s) && Lists(s') == Lists(s);
+    assert s'.sides == s.sides[t := s'.sides[t]];
+    SumUpdate(LooksOf, s.sides, t, s'.sides[t]);
+    assert s'.pcs == s.pcs[t := s'.pcs[t]];
+    SumUpdate(RankIn(k), s.pcs, t, s'.pcs[t]);
+    assert Rank(s'.pcs[t], k) <= Rank(s.pcs[t], k);
+  }
   lemma OneMore(p: PC, k: Clock, k': Clock)
     requires k' == k.(reserved := k'.reserved)
     ensures Rank(p, k') <= Rank(p, k) + 1
   {
   }
   lemma SameAhead(s: State, t: nat, a: Act)
-    requires Always(s) && Enabled(s, t, a) && !a.Invoke? && !a.ResetAll? && !a.AdvanceWon? && Do(s, t, a).log == s.log
+    requires Always(s) && Enabled(s, t, a) && !Begins(a) && !a.AdvanceWon? && Do(s, t, a).log == s.log
     ensures Ahead(Do(s, t, a)) == Ahead(s) && Lists(Do(s, t, a)) == Lists(s)
   {
   }
@@ -210,7 +244,7 @@ module {:options "--function-syntax:3"} Progress {
 
   predicate Undisturbed(ls: seq<Label>, i: nat, j: nat)
   {
-    j <= |ls| && forall k :: i <= k < j ==> !ls[k].a.Invoke? && !ls[k].a.ResetAll?
+    j <= |ls| && forall k :: i <= k < j ==> !Begins(ls[k].a)
   }
   lemma PotentialFalls(tr: seq<State>, ls: seq<Label>, i: nat, j: nat)
     requires Execution(tr, ls) && i <= j < |tr| && Undisturbed(ls, i, j)
@@ -223,7 +257,7 @@ module {:options "--function-syntax:3"} Progress {
     }
   }
   lemma StepAlong(tr: seq<State>, ls: seq<Label>, k: nat)
-    requires Execution(tr, ls) && k < |ls| && !ls[k].a.Invoke? && !ls[k].a.ResetAll?
+    requires Execution(tr, ls) && k < |ls| && !Begins(ls[k].a)
     ensures |tr[k+1].log| > |tr[k].log| || (tr[k+1].log == tr[k].log && Potential(tr[k+1]) < Potential(tr[k]))
   {
     Reach(tr, ls, k);
@@ -282,11 +316,11 @@ module {:options "--function-syntax:3"} Progress {
   {
     var p := s.pcs[t];
     match p
-    case Idle => Count
+    case Idle => Return
     case Start(op, r, fast) => LoadHead
     case HaveHead(op, r, c, hs, fast) => if c == 0 then NoChunk else LoadNext
     case HaveNext(op, r, c, hs, ns, was, src) =>
-      if !Room(s, c, was, r) then NoFit else if c in s.mem && s.mem[c].next == was then CarveWon else CarveLost
+      if !Room(s, c, was, r) then NoFit else if c in s.mem && s.mem[c].next == was then CarveWon(0) else CarveLost
     case Full(op, r, th) =>
       if !r.Allocate? || r.align == 0 || !r.ask || th.refused then Fail
       else if s.reserved != th.res then ReserveLost
@@ -314,6 +348,7 @@ module {:options "--function-syntax:3"} Progress {
   {
     assert PcOk(s, t);
     HeadPublished(s);
+    reveal SidesOk();
     var q := s.pcs[t];
     if q.Refunding? {
       reveal ReservedOk();

@@ -13,6 +13,8 @@ module {:options "--function-syntax:3"} Replay {
   import opened Machine
 
   datatype Word = HeadWord | LargeWord | CleanupsWord | ReservedWord | NextWord(c: nat)
+  // Words beside the machine: lane tables and the bits of slots. Lane words: where the lane's bytes begin and end.
+  datatype Beside = TableWord | SlotsWord
 
   // What the recorder saw. A compare-and-swap is won if it found what it expected. One that publishes a chunk
   // comes with the fields the chunk had at that instant.
@@ -21,6 +23,12 @@ module {:options "--function-syntax:3"} Replay {
     | Cas(w: Word, expected: nat, found: nat, desired: nat)
     | Publish(w: Word, expected: nat, found: nat, desired: nat, fields: Chunk)
     | Store(c: nat, next: nat)
+    | LoadOfLane(end: bool, value: nat)
+    | StoreOfLane(end: bool, value: nat)
+    | LoadBeside(beside: Beside)
+    | OpenCas(won: bool)
+    | SlotCas(slot: nat, won: bool)                  // slot 0: lost
+    | SlotBack
     | Sub(less: nat)
     | ReadCounter(weight: bool)
     | CountUp
@@ -52,12 +60,28 @@ module {:options "--function-syntax:3"} Replay {
     case LookHead      => seen == Load(HeadWord, s.head)
     case LoadNext      => seen == Load(NextWord(p.c), s.mem[p.c].next)
     case Visit(c)      => seen == Load(NextWord(c), s.mem[c].next)
-    case CarveWon      => seen == Cas(NextWord(p.c), p.was, s.mem[p.c].next, Base(p.c, p.was, p.r) + p.r.bytes - p.c)
-    case CarveLost     => seen == Cas(NextWord(p.c), p.was, s.mem[p.c].next, Base(p.c, p.was, p.r) + p.r.bytes - p.c)
-    case GrowWon       => seen == Cas(NextWord(p.c), p.was, s.mem[p.c].next, p.was + p.r.bytes - p.r.before)
-    case GrowLost      => seen == Cas(NextWord(p.c), p.was, s.mem[p.c].next, p.was + p.r.bytes - p.r.before)
-    case ShrinkWon     => seen == Cas(NextWord(p.c), p.was, s.mem[p.c].next, p.was - p.r.before + p.r.bytes)
-    case ShrinkLost    => seen == Cas(NextWord(p.c), p.was, s.mem[p.c].next, p.was - p.r.before + p.r.bytes)
+    case CarveWon(extra) => seen == Cas(NextWord(p.c), p.was, s.mem[p.c].next, Base(p.c, p.was, p.r) + p.r.bytes + extra - p.c)
+    case CarveLost     => seen.Cas? && seen.w == NextWord(p.c) && seen.expected == p.was && seen.found == s.mem[p.c].next &&
+                          Base(p.c, p.was, p.r) + p.r.bytes - p.c <= seen.desired &&
+                          (s.sides[t].slot == 0 ==> Base(p.c, p.was, p.r) + p.r.bytes - p.c == seen.desired)
+    case LoadLane      => seen.LoadOfLane? && seen.value == if seen.end then LaneOf(s, t).end else LaneOf(s, t).at
+    case Bump          => seen == StoreOfLane(false, if p.r.Resize? then p.r.block + p.r.bytes
+                                                     else if p.r.Allocate? && p.r.align > 0 then AlignUp(LaneOf(s, t).at, p.r.align) + p.r.bytes else 0)
+    case ExtendWon(more) => seen == Cas(NextWord(p.c), p.was, s.mem[p.c].next, p.was + more)
+    case ExtendLost    => seen.Cas? && seen.w == NextWord(p.c) && seen.expected == p.was && seen.found == s.mem[p.c].next
+    case CloseWon      => false          // explicit lanes are not recorded
+    case CloseLost     => false
+    case LoadLanes     => seen == LoadBeside(TableWord)
+    case OpenWon       => seen == OpenCas(true)
+    case OpenLost      => seen == OpenCas(false)
+    case LoadSlots     => seen == LoadBeside(SlotsWord)
+    case TakeWon(k)    => seen == SlotCas(k, true)
+    case TakeLost      => seen.SlotCas? && !seen.won
+    case Give          => seen == SlotBack
+    case GrowWon       => seen == Cas(NextWord(p.c), p.was, s.mem[p.c].next, p.r.block + p.r.bytes - p.c)
+    case GrowLost      => seen.Cas? && seen == Cas(NextWord(p.c), p.was, s.mem[p.c].next, seen.desired) && p.c + seen.desired == p.r.block + p.r.bytes
+    case ShrinkWon     => seen == Cas(NextWord(p.c), p.was, s.mem[p.c].next, p.r.block + p.r.bytes - p.c)
+    case ShrinkLost    => seen.Cas? && seen == Cas(NextWord(p.c), p.was, s.mem[p.c].next, seen.desired) && p.c + seen.desired == p.r.block + p.r.bytes
     case LoadWeight    => seen == ReadCounter(true)
     case LoadPublished => seen == ReadCounter(false)
     case LoadReserved  => seen == Load(ReservedWord, s.reserved)
@@ -102,6 +126,9 @@ module {:options "--function-syntax:3"} Replay {
     match seen
     case Store(c, next) =>
       t < |s.pcs| && s.pcs[t].HaveNew? && s.pcs[t].n == c && c in s.mem && (next == 0 || next == s.mem[c].next)
+    // After the step that changed the lane, its words are written, one after the other.
+    case StoreOfLane(end, value) =>
+      t < |s.sides| && value == if end then LaneOf(s, t).end else LaneOf(s, t).at
     case Rest(head, large, cleanups, reserved, at, chunks) =>
       AtRest(s) && s.head == head && s.large == large && s.cleanups == cleanups && s.reserved == reserved &&
       s.chain + s.bigs == at && |at| == |s.mem| == |chunks| &&
@@ -109,12 +136,13 @@ module {:options "--function-syntax:3"} Replay {
     case Load(w, value) => false case Cas(w, e, f, d) => false case Publish(w, e, f, d, fields) => false
     case Sub(less) => false case ReadCounter(weight) => false case CountUp => false case Call(r) => false
     case Answer(res) => false case Upstream(total, n) => false case Back(n, total) => false
-    case Emptied(kc, kb, given, ran) => false
+    case Emptied(kc, kb, given, ran) => false case LoadOfLane(end, value) => false case LoadBeside(beside) => false
+    case OpenCas(won) => false case SlotCas(slot, won) => false case SlotBack => false
   }
 
   // ------------------------------------------------------------------------------- to choose
 
-  function method Propose(p: PC, seen: Seen, link: bool): Act
+  function method Propose(p: PC, seen: Seen, link: bool, side: Side, l: Lane): Act
   {
     match seen
     case Load(w, value) =>
@@ -129,7 +157,14 @@ module {:options "--function-syntax:3"} Replay {
       else if p.ResizeNext? && p.r.Resize? then
         if p.r.bytes < p.r.before then (if e == f then ShrinkWon else ShrinkLost)
         else (if e == f then GrowWon else GrowLost)
-      else if e == f then CarveWon else CarveLost
+      else if p.HaveNext? && p.r.Allocate? && p.r.align > 0 then
+        if side.slot > 0 && p.was > 0 && l.end == p.c + p.was && p.was <= d &&
+           (e != f || InLane(l.(end := p.c + d), AlignUp(l.at, p.r.align), p.r.bytes))
+        then (if e == f then ExtendWon(d - p.was) else ExtendLost)
+        else
+          var lo := Base(p.c, p.was, p.r) + p.r.bytes;
+          if e != f then CarveLost else if lo <= p.c + d then CarveWon(p.c + d - lo) else CarveLost
+      else CarveLost
     case Publish(w, e, f, d, fields) =>
       if w == LargeWord then (if e == f then LinkWon else LinkLost)
       else if p.Full? then (if e == f then AdvanceWon else AdvanceLost)
@@ -143,6 +178,12 @@ module {:options "--function-syntax:3"} Replay {
     case Back(n, total)      => GiveBack
     case Emptied(keepChain, keepBigs, given, ran) => ResetAll(keepChain, keepBigs)
     case Store(c, next)      => Stay
+    case LoadOfLane(end, value) => LoadLane
+    case StoreOfLane(end, value) => Bump
+    case LoadBeside(beside)  => if beside == TableWord then LoadLanes else LoadSlots
+    case OpenCas(won)        => if won then OpenWon else OpenLost
+    case SlotCas(slot, won)  => if won then TakeWon(slot) else TakeLost
+    case SlotBack            => Give
     case Rest(head, large, cleanups, reserved, at, chunks) => Stay
   }
 
@@ -192,7 +233,9 @@ module {:options "--function-syntax:3"} Replay {
       decreases 5 - |ls|, quiet && !ok
     {
       var a := Stay;
-      if line.t < |s'.pcs| { a := Propose(s'.pcs[line.t], line.seen, line.link); }
+      if line.t < |s'.pcs| && line.t < |s'.sides| {
+        a := Propose(s'.pcs[line.t], line.seen, line.link, s'.sides[line.t], LaneOf(s', line.t));
+      }
       ok := Enabled(s', line.t, a) && Says(s', line.t, a, line.seen);
       if !ok {
         if line.t < |s'.pcs| { a := Quiet(s'.pcs[line.t], line.seen); }

@@ -61,7 +61,7 @@ module {:options "--function-syntax:3"} ThreadSafeMonotonicBuffer {
   // chunk's record, and is apart from every block handed out since the last reset (at its present size).
   lemma casDisjointnessTheorem(tr: seq<State>, ls: seq<Label>, i: nat)
     requires Execution(tr, ls) && i < |ls|
-    requires ls[i].a.CarveWon? || ls[i].a.InstallWon? || ls[i].a.LinkWon? || ls[i].a.GrowWon?
+    requires ls[i].a.CarveWon? || ls[i].a.InstallWon? || ls[i].a.LinkWon? || ls[i].a.GrowWon? || ls[i].a.Bump? || ls[i].a.ExtendWon?
     ensures var e := tr[i+1].log[|tr[i].log|];
       var at := if e.r.Resize? then e.r.block else e.res;
       at in tr[i+1].abs.live && tr[i+1].abs.live[at].bytes == Wanted(e.r) &&
@@ -80,6 +80,8 @@ module {:options "--function-syntax:3"} ThreadSafeMonotonicBuffer {
     var at := if e.r.Resize? then e.r.block else e.res;
     if e.r.Allocate? {
       if a.CarveWon? { AlignUpOk(s.pcs[t].c + s.pcs[t].was, s.pcs[t].r.align); }
+      if a.Bump? { BumpStep(s, t); }
+      if a.ExtendWon? { ExtendStep(s, t, a.more); }
       assert at != 0;
       if at in s.abs.live { FreshAddress(s, e); }
     }
@@ -104,6 +106,42 @@ module {:options "--function-syntax:3"} ThreadSafeMonotonicBuffer {
   {
     reveal LiveOk();
     if e.res in s.abs.live { assert BlockOk(s, e.res, s.abs.live[e.res]); }
+  }
+
+  // What a lane has not handed out is in memory that is held and carved, apart from every block and every other
+  // lane, and no two threads have the same slot: so no two ever write one lane.
+  lemma laneTheorem(tr: seq<State>, ls: seq<Label>, i: nat)
+    requires Execution(tr, ls) && i < |tr|
+    ensures forall k :: k in tr[i].lanes ==> LaneOk(tr[i], tr[i].lanes[k]) && LaneApart(tr[i], tr[i].lanes[k], k)
+    ensures |tr[i].sides| == |tr[i].pcs|
+    ensures forall t, u :: 0 <= t < |tr[i].sides| && 0 <= u < |tr[i].sides| && t != u && tr[i].sides[t].slot > 0 ==>
+      tr[i].sides[t].slot != tr[i].sides[u].slot
+  {
+    Reach(tr, ls, i);
+    reveal LanesOk(); reveal SidesOk();
+  }
+  // A thread whose lane has room for its request is done in one step of its own, which no step of others, however
+  // many, takes away: the lane path is wait-free.
+  lemma laneWaitFreedomTheorem(tr: seq<State>, ls: seq<Label>, i: nat, j: nat, t: nat)
+    requires Execution(tr, ls) && i <= j < |tr| && Enabled(tr[i], t, Bump)
+    requires forall k :: i <= k < j ==> ls[k].t != t && !ls[k].a.ResetAll?
+    ensures Enabled(tr[j], t, Bump) && Do(tr[j], t, Bump).pcs[t].Resp?
+  {
+    if i < j {
+      laneWaitFreedomTheorem(tr, ls, i, j - 1, t);
+      Reach(tr, ls, j - 1);
+      reveal SidesOk();
+      LaneOfOthers(tr[j-1], ls[j-1].t, ls[j-1].a, t);
+    }
+  }
+  lemma LaneOfOthers(s: State, u: nat, a: Act, t: nat)
+    requires Always(s) && Enabled(s, u, a) && t < |s.pcs| && u != t && !a.ResetAll? && Enabled(s, t, Bump)
+    ensures Enabled(Do(s, u, a), t, Bump)
+  {
+    reveal SidesOk();
+    var s' := Do(s, u, a);
+    assert s'.sides[t] == s.sides[t] && s'.pcs[t] == s.pcs[t];
+    assert LaneOf(s', t) == LaneOf(s, t);
   }
 
   // At every instant all blocks are pairwise apart, in memory that is held; and no two threads are about to make

@@ -31,7 +31,7 @@ module {:options "--function-syntax:3"} Witness {
     ensures |tr[|ls|].log| == 2 && AtRest(tr[|ls|]) && |tr[|ls|].abs.live| == 2
   {
     var s0 := Initial(2, 0, 0, 0, 0x7fff_ffff);
-    assert Idles(2) == [Idle, Idle];
+    assert Idles(2) == [Idle, Idle] && NoSides(2) == [Side(0, 0), Side(0, 0)];
     assert s0 == Begin();
     tr, ls := [s0], [];
     tr, ls := BothCall(tr, ls);
@@ -59,9 +59,10 @@ module {:options "--function-syntax:3"} Witness {
 
   function Unborn(reserved: nat, mem: map<nat, Chunk>, p: PC, q: PC): State
   {
-    State(mem, 0, 0, 0, reserved, map[], 0, 0x7fff_ffff, [p, q], [], 0, 0, [], 0, Nothing(), [], Called())
+    State(mem, 0, 0, 0, reserved, map[], 0, 0x7fff_ffff, [p, q], Looking(), map[], [], 0, 0, [], 0, Nothing(), [], Called())
   }
-  function Begin(): State { Unborn(0, map[], Idle, Idle).(hist := []) }
+  function Looking(): seq<Side> { [Side(0, LaneLooks()), Side(0, LaneLooks())] }
+  function Begin(): State { Unborn(0, map[], Idle, Idle).(hist := [], sides := [Side(0, 0), Side(0, 0)]) }
   function BothStart(): State { Unborn(0, map[], Start(0, Ask(), true), Start(1, Ask(), true)) }
   function OneFull(): State { Unborn(0, map[], Full(0, Ask(), Thought(0, 2)), Start(1, Ask(), true)) }
   function BothFull(): State { Unborn(0, map[], Full(0, Ask(), Thought(0, 2)), Full(1, Ask(), Thought(0, 2))) }
@@ -72,11 +73,11 @@ module {:options "--function-syntax:3"} Witness {
   function OneLost(): State
   {
     State(map[1024 := New(8)], 1024, 0, 0, 200, map[], 0, 0x7fff_ffff, [Resp(0, Ask(), 0, Tail()), Start(1, Ask(), false)],
-          [1024], 0, 0, [], 1, Abstract(map[1024 := Block(8, 1024)], []), [Won0()], Called())
+          Looking(), map[], [1024], 0, 0, [], 1, Abstract(map[1024 := Block(8, 1024)], []), [Won0()], Called())
   }
   function End(): State
   {
-    State(map[1024 := New(16)], 1024, 0, 0, 200, map[], 0, 0x7fff_ffff, [Idle, Idle], [1024], 0, 0, [], 2,
+    State(map[1024 := New(16)], 1024, 0, 0, 200, map[], 0, 0x7fff_ffff, [Idle, Idle], Looking(), map[], [1024], 0, 0, [], 2,
           Abstract(map[1024 := Block(8, 1024), 1032 := Block(8, 1024)], []), [Won0(), Won1()],
           Called() + [Returned(0, 0, 1024), Returned(1, 1, 1032)])
   }
@@ -163,15 +164,15 @@ module {:options "--function-syntax:3"} Witness {
   lemma LoserCarves(tr0: seq<State>, ls0: seq<Label>) returns (tr: seq<State>, ls: seq<Label>)
     requires Path(tr0, ls0) && tr0[|ls0|] == OneLost()
     ensures Path(tr, ls) && tr[|ls|] == End() && tr[0] == tr0[0]
-    ensures ls == ls0 + [Label(1, LoadHead), Label(1, LoadNext), Label(1, CarveWon), Label(0, Return), Label(1, Return)]
+    ensures ls == ls0 + [Label(1, LoadHead), Label(1, LoadNext), Label(1, CarveWon(0)), Label(0, Return), Label(1, Return)]
   {
     tr, ls := tr0, ls0;
     tr, ls := Step(tr, ls, 1, LoadHead);
     tr, ls := Step(tr, ls, 1, LoadNext);
-    tr, ls := Step(tr, ls, 1, CarveWon);
+    tr, ls := Step(tr, ls, 1, CarveWon(0));
     tr, ls := Step(tr, ls, 0, Return);
     tr, ls := Step(tr, ls, 1, Return);
     assert tr[|ls|] == End();
-    assert ls == ls0 + [Label(1, LoadHead), Label(1, LoadNext), Label(1, CarveWon), Label(0, Return), Label(1, Return)];
+    assert ls == ls0 + [Label(1, LoadHead), Label(1, LoadNext), Label(1, CarveWon(0)), Label(0, Return), Label(1, Return)];
   }
 }

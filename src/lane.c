@@ -88,27 +88,26 @@ bool tsmbr_run_grow(resource *r, tsmbr_lane *run, size_t grown, size_t *lost)
 
 void tsmbr_run_shrink(resource *r, tsmbr_lane *run, size_t given_up, size_t *lost)
 {
-    run->cursor -= given_up;
+    if (given_up <= PLACE_RUN_MOST && run_left(run) <= PLACE_RUN_MOST - given_up) {
+        run->cursor -= given_up;
+        return;
+    }
     chunk *c = head_load_acquire(r);
     size_t seen = c != NULL ? next_load_relaxed(c) : 0;
-    size_t left = run_left(run);
-    if (c != NULL && left > place_run(SIZE_MAX, c->capacity) && run_is_last(run, c, seen)) {
-        if (next_cas_release(c, &seen, seen - left)) {
-            run->end = run->cursor;
-            return;
-        }
+    if (c == NULL || !run_is_last(run, c, seen))
+        return;
+    if (!next_cas_release(c, &seen, seen - run_left(run) - given_up)) {
         ++*lost;
+        return;
     }
-    if (left > PLACE_RUN_MOST) {
-        unused_add_relaxed(r, left - PLACE_RUN_MOST);
-        run->end = run->cursor + PLACE_RUN_MOST;
-    }
+    run->cursor -= given_up;
+    run->end = run->cursor;
 }
 
 /* ------------------------------------------------------------------------------- lane tables -- */
 
 /* This thread's lane, for which a table is made if there is none: a block that the library allocates for
- * itself. NULL if c is too small for one, or no chunk has room. The thread is busy, so no handler of its
+ * itself. NULL if c is too small for one, or the current chunk has no room. The thread is busy, so no handler of its
  * own has been here in between. */
 static lane *lane_make(resource *r, const chunk *c, const thread_state *thread, size_t *lost)
 {
@@ -175,7 +174,7 @@ void *tsmbr_lane_refill(tsmbr_lane *run, size_t bytes, size_t alignment)
     if (lost != 0)
         lost_add_relaxed(r, lost);
     /* Perhaps from a chunk that reset kept, which is the current one then. */
-    return block != NULL ? block : tsmbr_resource_carve(r, bytes, alignment);
+    return block != NULL ? block : tsmbr_try_allocate(run->resource, bytes, alignment);
 }
 
 void *tsmbr_lane_extend(tsmbr_lane *run, size_t bytes, size_t alignment)

@@ -101,8 +101,8 @@ void *tsmbr_run_refill(resource *r, chunk *c, tsmbr_lane *run, size_t bytes, siz
 /* Make the run's last block, which ends at its cursor, `grown` bytes longer. */
 bool tsmbr_run_grow(resource *r, tsmbr_lane *run, size_t grown, size_t *lost);
 
-/* Take the end of the run's last block back: into the run, but to the chunk if that is too much for a run
- * and the run is the chunk's last. What is too much otherwise counts in r->unused. */
+/* Take the end of the run's last block back, into the run; into the chunk if that is too much for a run
+ * and the run is the chunk's last. Otherwise it is left where it is. */
 void tsmbr_run_shrink(resource *r, tsmbr_lane *run, size_t given_up, size_t *lost);
 
 /* A block from c and a new run for this thread's lane in r, or just the block. With may_take, the

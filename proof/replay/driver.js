@@ -48,18 +48,25 @@
     switch (kind) {
     case "load": {
       if (what === "large_weight" || what === "published") return S.create_ReadCounter(what === "large_weight");
+      if (what === "lanes") return S.create_LoadBeside(R.Beside.create_TableWord());
+      if (what === "slots") return S.create_LoadBeside(R.Beside.create_SlotsWord());
+      if (/^lane_/.test(what)) return S.create_LoadOfLane(what === "lane_end", nat(rest[0]));
       const [word, [value]] = accessed(what, rest);
       return S.create_Load(word, nat(value));
     }
     case "cas": {
+      if (what === "lanes") return S.create_OpenCas(rest[0] === "1");
+      if (what === "slots") return S.create_SlotCas(nat(rest[0]), rest[0] !== "0");
       const [word, [expected, found, desired, ...its]] = accessed(what, rest);
       return its.length === 0 ? S.create_Cas(word, nat(expected), nat(found), nat(desired))
                               : S.create_Publish(word, nat(expected), nat(found), nat(desired), chunk(its));
     }
     case "store":
+      if (/^lane_/.test(what)) return S.create_StoreOfLane(what === "lane_end", nat(rest[0]));
       if (what !== "next") throw new Error("no store to " + what + " is a step");
       return S.create_Store(nat(rest[0]), nat(rest[1]));
     case "sub": return S.create_Sub(nat(rest[0]));
+    case "slot": return S.create_SlotBack();
     case "add": return S.create_CountUp();
     case "call": return S.create_Call(called(what, rest));
     case "return": return S.create_Answer(nat(what));

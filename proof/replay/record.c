@@ -1,8 +1,10 @@
 /* record.c - the trace, one line an access or a call, to stdout.
  *
  *    THREAD load  WORD [CHUNK] VALUE             WORD: head large cleanups reserved next weight published
- *    THREAD cas   WORD [CHUNK] EXPECTED FOUND DESIRED [FIELDS of the chunk DESIRED]
+ * lane_cursor lane_end lanes slots THREAD cas   WORD [CHUNK] EXPECTED FOUND DESIRED [FIELDS of the chunk DESIRED]
  *    THREAD store WORD [CHUNK] VALUE
+ *    THREAD cas   lanes | slots SLOT             1: won; the slot, from 1 on, 0: lost
+ *    THREAD slot  back
  *    THREAD add   WORD                           a counter
  *    THREAD sub   reserved VALUE
  *    THREAD call  allocate BYTES ALIGNMENT ASK   or: resize BLOCK BEFORE BYTES, register RECORD
@@ -14,7 +16,8 @@
  *    rest  HEAD LARGE CLEANUPS RESERVED | CHUNK FIELDS | CHUNK FIELDS ...
  *
  * FIELDS: allocation_size capacity next prev follow. A chunk is named by the address of its memory, 0 for none;
- * by which memory its record lies in, not by what the record says. */
+ * by which memory its record lies in, not by what the record says.
+ * A table of lanes is emptied before others see it, and that is not recorded. */
 #include <pthread.h>
 #include <sched.h>
 #include <stdarg.h>
@@ -89,8 +92,9 @@ static bool is_word(const char *step, const char *word)
 
 static void line(const char *kind, const char *step, const volatile void *word)
 {
-    static const char *const words[] = {"next",     "head",      "large_weight", "large", "cleanups",
-                                        "reserved", "published", "lost",         NULL};
+    static const char *const words[] = {"next",      "head", "large_weight", "large",    "cleanups", "reserved",
+                                        "published", "lost", "lane_cursor",  "lane_end", "lanes",    "slots",
+                                        NULL};
     const char *const *w = words;
     while (*w != NULL && !is_word(step, *w))
         ++w;
@@ -112,7 +116,7 @@ static size_t named(const char *step, size_t value)
 
 void record_load(const char *step, const volatile void *word, size_t value)
 {
-    if (record_thread < 0)
+    if (record_thread < 0 || is_word(step, "key_"))
         return;
     line("load", step, word);
     printf(" %zu\n", named(step, value));
@@ -120,7 +124,7 @@ void record_load(const char *step, const volatile void *word, size_t value)
 
 void record_store(const char *step, const volatile void *word, size_t value)
 {
-    if (record_thread < 0)
+    if (record_thread < 0 || (is_word(step, "lane_") && value == 0))
         return;
     line("store", step, word);
     printf(" %zu\n", named(step, value));
@@ -130,6 +134,13 @@ void record_cas(const char *step, const volatile void *word, size_t expected, si
 {
     if (record_thread < 0)
         return;
+    if (is_word(step, "lanes") || is_word(step, "slots")) {
+        size_t bit = 0;
+        for (size_t taken = desired & ~expected; is_word(step, "slots") && (taken >> bit) > 1;)
+            ++bit;
+        printf("%d cas %.5s %zu\n", record_thread, step, expected == found ? bit + 1 : 0);
+        return;
+    }
     line("cas", step, word);
     printf(" %zu %zu %zu", named(step, expected), named(step, found), named(step, desired));
     if (holds_chunk(step))
@@ -141,6 +152,10 @@ void record_add(const char *step, size_t value)
 {
     if (record_thread < 0)
         return;
+    if (is_word(step, "slots")) {
+        printf("%d slot back\n", record_thread);
+        return;
+    }
     line(is_word(step, "reserved_sub") ? "sub" : "add", step, NULL);
     printf(" %zu\n", value);
 }
@@ -189,7 +204,8 @@ void record_begin(const tsmbr_resource *self, int threads, const tsmbr_config *c
     recorded = resource_of_const(self);
     buffer_base = (size_t)config->buffer;
     granted = 0;
-    printf("begin %d %zu %zu %zu %zu\n", threads, buffer_base, config->buffer_size, config->limit,
+    /* A thread's calls, and those that the library makes for itself while it serves them. */
+    printf("begin %d %zu %zu %zu %zu\n", 2 * threads, buffer_base, config->buffer_size, config->limit,
            PLACE_CHUNK_MAX);
 }
 

@@ -26,11 +26,17 @@ void record_add(const char *step, size_t value);
 #define TSMBR_LOOKS
 enum { INSTALL_LOOKS = 3, RESERVE_LOOKS = 6 };
 
+/* Lanes in the small chunks that traces have. */
+#define PLACE_RUN_LEAST ((size_t)160)
+#define PLACE_RUN_MOST ((size_t)320)
+#define PLACE_RUN_PART ((size_t)4)
+
 #undef atomic_load_explicit
 #undef atomic_store_explicit
 #undef atomic_compare_exchange_strong_explicit
 #undef atomic_fetch_add_explicit
 #undef atomic_fetch_sub_explicit
+#undef atomic_fetch_and_explicit
 
 #define RECORD_TYPE(word) __typeof__((void)0, *(word))
 
@@ -68,6 +74,14 @@ enum { INSTALL_LOOKS = 3, RESERVE_LOOKS = 6 };
     __extension__({                                                                                               \
         record_lock();                                                                                            \
         *(word) += (value);                                                                                       \
+        record_add(__func__, (value));                                                                            \
+        record_unlock();                                                                                          \
+    })
+
+#define atomic_fetch_and_explicit(word, value, order)                                                             \
+    __extension__({                                                                                               \
+        record_lock();                                                                                            \
+        *(word) &= (value);                                                                                       \
         record_add(__func__, (value));                                                                            \
         record_unlock();                                                                                          \
     })

@@ -11,7 +11,7 @@
 
 #include "trace.h"
 
-enum { THREADS = 8, ROUNDS = 4, CALLS = 10 };
+enum { THREADS = 8, ROUNDS = 4, CALLS = 12 };
 
 typedef struct kind {
     size_t initial;  /* 0: default */
@@ -19,13 +19,17 @@ typedef struct kind {
     size_t limit;    /* 0: none */
     size_t keep;     /* by a reset */
     unsigned refuse; /* the upstream refuses one request in so many; 0: none */
+    unsigned flags;
+    int threads; /* of THREADS, so many make calls */
 } kind;
 
 static const kind kinds[] = {
-    {0, 0, 0, SIZE_MAX, 0},
-    {0, 700, 0, 20000, 4},
-    {300, 0, 10000, SIZE_MAX, 9},
-    {200, 0, 0, SIZE_MAX, 3},
+    {0, 0, 0, SIZE_MAX, 0, TSMBR_SHARED_ONLY, 8},
+    {6000, 0, 0, SIZE_MAX, 0, 0, 2},
+    {0, 700, 0, 20000, 4, TSMBR_SHARED_ONLY, 8},
+    {300, 0, 10000, SIZE_MAX, 9, TSMBR_SHARED_ONLY, 8},
+    {200, 0, 0, SIZE_MAX, 3, 0, 8},
+    {9000, 4000, 0, 30000, 5, 0, 3},
 };
 
 static tsmbr_resource arena;
@@ -91,7 +95,21 @@ void *__wrap_tsmbr_allocate(tsmbr_resource *self, size_t bytes, size_t alignment
     return block;
 }
 
-static size_t ran[THREADS * ROUNDS * CALLS];
+/* A table of lanes: the library allocates for itself, while it serves this thread. */
+void *__real_tsmbr_resource_carve(resource *r, size_t bytes, size_t alignment);
+void *__wrap_tsmbr_resource_carve(resource *r, size_t bytes, size_t alignment);
+
+void *__wrap_tsmbr_resource_carve(resource *r, size_t bytes, size_t alignment)
+{
+    record_thread += THREADS;
+    record_say("call allocate %zu %zu 0", bytes, alignment);
+    void *block = __real_tsmbr_resource_carve(r, bytes, alignment);
+    record_say("return %zu", (size_t)block);
+    record_thread -= THREADS;
+    return block;
+}
+
+static size_t ran[THREADS * THREADS * ROUNDS * CALLS];
 static size_t ran_count;
 
 static void cleanup_ran(void *record)
@@ -100,7 +118,7 @@ static void cleanup_ran(void *record)
 }
 
 /* By round, thread and call: the record of the cleanup registered there. */
-static size_t records[ROUNDS][THREADS][CALLS];
+static size_t records[ROUNDS][THREADS][CALLS * THREADS];
 
 static void call_on_release(size_t *record)
 {
@@ -139,7 +157,7 @@ static void *thread_run(void *argument)
     (void)pthread_barrier_wait(&start);
     void *last = NULL; /* its latest block */
     size_t bytes = 0;
-    for (int i = 0; i < CALLS; i++) {
+    for (int i = 0; me < shape->threads && i < CALLS * THREADS / shape->threads; i++) {
         size_t what = dice(0, 99);
         if (last != NULL && what < 40) {
             size_t other = what % 2 == 0 ? dice(1, bytes) : bytes + dice(0, 40);
@@ -156,6 +174,8 @@ static void *thread_run(void *argument)
                 block = tsmbr_allocate(&arena, bytes = SIZE_MAX - dice(0, 100), 1);
             else if (what < 70)
                 block = call_try_allocate(bytes = dice(1, 200), 16);
+            else if (shape->flags == 0 && what < 95)
+                block = tsmbr_allocate(&arena, bytes = dice(1, 40), (size_t)1 << dice(0, 3)); /* by lanes */
             else
                 block = tsmbr_allocate(&arena, bytes = dice(1, 150), (size_t)1 << dice(0, 6));
             if (block != NULL)
@@ -194,7 +214,7 @@ int main(int count, char **arguments)
     seed = count > 1 ? (unsigned)strtoul(arguments[1], NULL, 10) : 0;
     shape = &kinds[seed % (sizeof kinds / sizeof *kinds)];
     tsmbr_upstream upstream = {grant, take_back, NULL};
-    tsmbr_config config = {&upstream, shape->initial, NULL, shape->buffer, shape->limit, 0};
+    tsmbr_config config = {&upstream, shape->initial, NULL, shape->buffer, shape->limit, shape->flags};
     if (shape->buffer != 0)
         config.buffer = buffer + 1 + seed % 100;
     if (tsmbr_init(&arena, &config) != 0)
