@@ -31,9 +31,9 @@
 /* Bytes that a lane takes at once: from the least to the most, and no more than a chunk's 64th part. */
 #ifndef PLACE_RUN_LEAST /* a checker may want lanes in small chunks */
 #define PLACE_RUN_LEAST ((size_t)256)
+#define PLACE_RUN_MOST ((size_t)256 << 10)
 #define PLACE_RUN_PART ((size_t)64)
 #endif
-#define PLACE_RUN_MOST ((size_t)256 << 10)
 #define PLACE_LANES_FROM (PLACE_RUN_LEAST * PLACE_RUN_PART)
 
 static inline bool place_alignment_ok(size_t alignment)

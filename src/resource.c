@@ -375,9 +375,9 @@ void *tsmbr_resource_carve(resource *r, size_t bytes, size_t alignment)
 {
     size_t lost = 0;
     chunk *c = head_load_acquire(r);
-    void *block = c != NULL ? chunk_carve(c, bytes, alignment, 1, &lost) : NULL;
-    if (block == NULL)
-        return resource_allocate_slow(r, bytes, alignment, &no_upstream, lost);
+    void *block = c != NULL ? chunk_carve(c, bytes, alignment, CHUNK_INSIST, &lost) : NULL;
+    if (lost != 0)
+        lost_add_relaxed(r, lost);
     return block;
 }
 

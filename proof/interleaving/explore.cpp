@@ -26,6 +26,27 @@ static cell cells[MEMORY / WORD];
 int error_number[THREADS_MOST];
 int install_looks, reserve_looks;
 
+void (*at_thread_end)(void *);
+
+thread_state *thread()
+{
+    return &my_life()->state;
+}
+
+int thread_will_end(pthread_key_t, void *)
+{
+    my_life()->noticed = true;
+    return 0;
+}
+
+/* Of any group that the scenarios use. */
+void publish(::lane *table)
+{
+    if (table != NULL)
+        for (size_t i = 0; i < 2 * sizeof(lane); i += WORD)
+            cell_at(reinterpret_cast<unsigned char *>(table) + i)->published = true;
+}
+
 [[noreturn]] void fail(const char *what, rl::debug_info_param where, rl::test_result_e result)
 {
     rl::ctx().fail_test(what, result, where);
@@ -52,6 +73,9 @@ bool commutes(const void *address, use u)
     size_t word = (static_cast<const unsigned char *>(address) - memory) / WORD;
     if (word >= now.prepared / WORD)
         return !cell_at(address)->published;
+    /* A table that is not published as yet. */
+    if (address >= now.room && address < now.room_end && !cell_at(address)->published)
+        return true;
     if (contended[word])
         return false;
     /* Only of counters nobody wants to know what an addition found. */
@@ -91,7 +115,11 @@ static const struct {
       {offsetof(resource, head), "head"},           {offsetof(resource, large), "large"},
       {offsetof(resource, cleanups), "cleanups"},   {offsetof(resource, reserved), "reserved"},
       {offsetof(resource, published), "published"}, {offsetof(resource, large_weight), "large_weight"},
-      {offsetof(resource, lost), "lost"},
+      {offsetof(resource, unused), "unused"},       {offsetof(resource, lost), "lost"},
+      {offsetof(resource, lanes[1]), "lanes[1]"},   {offsetof(resource, lanes[2]), "lanes[2]"},
+      {offsetof(resource, lanes[3]), "lanes[3]"},   {model::SLOTS_AT, "slots"},
+      {model::SLOTS_AT + offsetof(slots, key_ready), "key_ready"},
+      {model::KEY_AT, "key"},
 };
 
 /* A reader's name for an address in the memory, or in its model. If there is a buffer, it is chunk 0. */

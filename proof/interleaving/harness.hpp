@@ -6,6 +6,7 @@
 #define HARNESS_HPP
 
 #include "model.hpp"
+#include "lane.h"
 #include "resource.h"
 
 namespace harness
@@ -18,6 +19,7 @@ enum { REGIONS_MOST = 16, BLOCKS_MOST = 8, NO_LIMIT = 0, PREPARED_MOST = 4 << 10
 /* The resource lies at the start of the memory. */
 static tsmbr_resource *const self = reinterpret_cast<tsmbr_resource *>(model::memory);
 static resource *const r = reinterpret_cast<resource *>(model::memory);
+static slots *const all_slots = reinterpret_cast<slots *>(model::memory + model::SLOTS_AT);
 
 /* What the upstream does while threads run. PERHAPS: both answers are explored, at every call. */
 enum refusals { GRANTS, REFUSES, PERHAPS, PERHAPS_TO_FIRST };
@@ -36,6 +38,7 @@ struct scenario {
     void (*call)(unsigned id, unsigned turn); /* one call of one thread */
     void (*finish)(unsigned calls);           /* alone, when all have ended */
     void (*released)();                       /* alone, after destroy */
+    bool lanes;                               /* else TSMBR_SHARED_ONLY */
 };
 
 /* One execution. Everything in it is as at first when the next one begins. */
@@ -58,12 +61,20 @@ struct owner {
     unsigned count;
     unsigned refused; /* by the upstream, so far */
 };
+struct life {
+    thread_state state;
+    bool noticed; /* the library wants to know when it ends */
+};
 struct execution {
-    bool running; /* threads are */
+    bool running;    /* threads are */
+    unsigned acting; /* for this thread, before they are */
+    life lives[model::THREADS_MOST];
     size_t top;   /* bytes of the memory in use */
     region regions[REGIONS_MOST];
     unsigned region_count;
     owner owners[model::THREADS_MOST];
+    size_t before;   /* bytes of blocks that were handed out then, and had no owner */
+    const unsigned char *room, *room_end; /* of the current chunk at that time */
     size_t prepared; /* bytes of the memory that were in use before the threads began */
     unsigned char uses[PREPARED_MOST / model::WORD][3]; /* of those, by word and kind of use: threads */
 };
@@ -179,6 +190,22 @@ static unsigned chunks_held()
     return count;
 }
 
+/* -------------------------------------------------------------------------------- threads -- */
+
+static life *my_life()
+{
+    return &now.lives[now.running ? rl::thread_index() : now.acting];
+}
+
+/* The thread ends, and one that is new goes on in its place. */
+static void end_thread()
+{
+    life *mine = my_life();
+    if (mine->noticed)
+        model::at_thread_end(&mine->state);
+    *mine = life();
+}
+
 /* --------------------------------------------------------------------------------- blocks -- */
 
 /* What a word of a block holds says whose it is. */
@@ -239,6 +266,20 @@ static unsigned blocks_owned()
     return count;
 }
 
+/* After a reset: the memory that is handed out next is not what it was. */
+static void forget_contents()
+{
+    for (unsigned i = 0; i < now.region_count; i++)
+        for (unsigned char *p = now.regions[i].start; p < now.regions[i].start + now.regions[i].total;
+             p += model::WORD) {
+            model::cell *c = model::cell_at(p);
+            if (c->is != NULL)
+                c->is->destroy(c->model);
+            c->is = NULL;
+            c->published = false;
+        }
+}
+
 /* No two live blocks overlap, and all hold what their owners wrote. */
 static void check_blocks()
 {
@@ -264,9 +305,19 @@ static void zero(model::word<T> &w)
 static void zero_resource()
 {
     zero(r->head), zero(r->large), zero(r->cleanups), zero(r->buffer.next);
-    zero(r->reserved), zero(r->published), zero(r->large_weight), zero(r->lost);
+    zero(r->reserved), zero(r->published), zero(r->large_weight), zero(r->unused), zero(r->lost);
+    for (unsigned group = 0; group < SLOT_GROUPS; group++)
+        zero(r->lanes[group]);
     r->buffer.allocation_ptr = NULL, r->buffer.prev = NULL, r->buffer.follow = NULL;
     r->buffer.allocation_size = 0, r->buffer.capacity = 0, r->buffer.held = 0;
+}
+
+/* As the process finds them. */
+static void zero_slots()
+{
+    for (unsigned w = 0; w < SLOT_WORDS; w++)
+        zero(all_slots->taken[w]);
+    zero(all_slots->key_ready);
 }
 
 static void begin()
@@ -276,12 +327,15 @@ static void begin()
          c < model::cell_at(model::memory) + now.top / model::WORD + 1; c++)
         c->is = NULL, c->gone = c->published = false;
     now = execution();
-    now.top = sizeof(tsmbr_resource);
+    now.top = model::FREE_AT;
+    CHECK(sizeof(tsmbr_resource) <= model::SLOTS_AT && sizeof(slots) <= model::KEY_AT - model::SLOTS_AT);
     model::install_looks = model::reserve_looks = current->looks;
     zero_resource();
+    zero_slots();
     tsmbr_config config = tsmbr_config();
     config.upstream = &upstream;
     config.limit = current->limit;
+    config.flags = current->lanes ? 0 : TSMBR_SHARED_ONLY;
     if (current->buffer != 0) {
         config.buffer = add_region(current->buffer)->start;
         config.buffer_size = current->buffer;
@@ -290,6 +344,10 @@ static void begin()
     r->first_total = current->first_total;
     if (current->prepare != NULL)
         current->prepare();
+    if (const chunk *c = head_load_acquire(r)) {
+        now.room = c->allocation_ptr + next_load_relaxed(c);
+        now.room_end = c->allocation_ptr + size_t(c->capacity);
+    }
     now.prepared = now.top;
     CHECK(now.prepared <= PREPARED_MOST);
 }
@@ -303,15 +361,30 @@ static void run_thread(unsigned id)
         read_block(id, &now.owners[id].blocks[i]);
 }
 
+/* Allocated are the blocks that were handed out, and a byte of padding for each table, which has an odd
+ * size. No byte of a lane is counted, and none is forgotten. */
+static void check_allocated(size_t allocated)
+{
+    size_t blocks = now.before;
+    for (const owner &o : now.owners)
+        for (const block *b = o.blocks; b < o.blocks + o.count; b++)
+            blocks += b->bytes;
+    CHECK(allocated >= blocks);
+    CHECK(allocated < blocks + model::WORD);
+}
+
 static void end(unsigned threads)
 {
     now.running = false;
+    now.acting = 0;
     check_blocks();
     /* No surplus: what the upstream gave and did not get back is in the lists, and counted. */
     tsmbr_statistics s;
     tsmbr_get_statistics(self, &s);
     CHECK(s.reserved_bytes == bytes_held() && s.chunks == chunks_held());
     CHECK(reserved_load_relaxed(r) == bytes_held() && published_load_relaxed(r) == bytes_held());
+    if (current->lanes)
+        check_allocated(s.allocated_bytes);
     for (const owner &o : now.owners)
         for (const block *b = o.blocks; b < o.blocks + o.count; b++)
             CHECK(tsmbr_owns(self, b->at) && tsmbr_owns(self, b->at + b->bytes - 1));

@@ -8,6 +8,7 @@
 #define MODEL_HPP
 
 #include <errno.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -26,10 +27,15 @@
 #undef assert
 #undef errno
 
+struct lane;
+struct thread_state;
+
 namespace model
 {
 
+/* The resource lies at the start of the memory, then come the slots of all threads and the key. */
 enum { THREADS_MOST = 3, MEMORY = 16 << 10, WORD = 8 };
+enum { SLOTS_AT = 512, KEY_AT = SLOTS_AT + 64, FREE_AT = KEY_AT + 64 };
 
 extern unsigned char memory[MEMORY];
 inline bool in_memory(const void *p)
@@ -116,6 +122,8 @@ void publish(T *record)
     if (record != NULL)
         cell_at(record)->published = true;
 }
+void publish(::lane *table);
+inline void publish(unsigned char *) {} /* cursor and end of a lane: nothing is read there */
 inline void publish(size_t) {}
 
 /* _Atomic(T). */
@@ -161,6 +169,11 @@ struct word {
     {
         step s(this, ADD);
         return atomic().fetch_sub(value, order, where);
+    }
+    T both(T value, rl::memory_order order, rl::debug_info_param where)
+    {
+        step s(this, WRITE);
+        return atomic().fetch_and(value, order, where);
     }
 };
 
@@ -209,6 +222,8 @@ using rl::mo_seq_cst;
     ((word)->compare_exchange((seen), (desired), __VA_ARGS__))
 #define atomic_fetch_add_explicit(word, value, ...) ((word)->add((value), __VA_ARGS__))
 #define atomic_fetch_sub_explicit(word, value, ...) ((word)->subtract((value), __VA_ARGS__))
+#define atomic_fetch_and_explicit(word, value, ...) ((word)->both((value), __VA_ARGS__))
+#define atomic_signal_fence(...) ((void)0) /* no signal handlers here */
 
 /* What else C has and C++ spells otherwise, or not at all. */
 #undef NULL
@@ -223,6 +238,27 @@ using rl::mo_seq_cst;
 
 /* A broken contract (src/contract.h) is a failure like any other. */
 #define abort() model::fail("a contract is broken, see above", $)
+
+/* A thread is one of the model's, and ends when the scenario says so. */
+#define TSMBR_THREAD (model::thread())
+namespace model
+{
+thread_state *thread();
+extern void (*at_thread_end)(void *);
+int thread_will_end(pthread_key_t key, void *value);
+void library_begins();
+} // namespace model
+#define __constructor__ __unused__
+#define __destructor__ __unused__
+#define pthread_key_create(key, end) (*(key) = 1, model::at_thread_end = (end), 0)
+#define pthread_key_delete(key) 0
+#define pthread_setspecific(key, value) model::thread_will_end(key, value)
+
+/* Small chunks have lanes. */
+#define PLACE_RUN_LEAST ((size_t)128)
+#define PLACE_RUN_MOST ((size_t)128)
+#define PLACE_RUN_PART ((size_t)16)
+#define LANE_LINE ((size_t)32)
 
 /* Looks are bounds on patience. Few of them reach every branch. */
 #define TSMBR_LOOKS

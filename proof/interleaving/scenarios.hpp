@@ -1,7 +1,10 @@
 /* scenarios.hpp - small encounters of threads, one for each pair of steps that can meet.
  *
  * The sizes follow from src/place.h. A block of 8 bytes needs 142 bytes of chunk, so it shares chunks
- * of 568 bytes and more; one of 256 bytes needs 390. A chunk of 640 bytes has room for 560. */
+ * of 568 bytes and more; one of 256 bytes needs 390. A chunk of 640 bytes has room for 560.
+ *
+ * model.hpp makes lanes small: a chunk of 2048 bytes and more has them, in runs of 128 bytes. Those serve
+ * blocks of 8 bytes; larger ones come from the chunk, or with ExtendWon. */
 #ifndef SCENARIOS_HPP
 #define SCENARIOS_HPP
 
@@ -15,6 +18,7 @@ static void fill_current_but(size_t bytes)
     const chunk *c = head_load_acquire(r);
     size_t room = c->capacity - next_load_relaxed(c) - bytes;
     CHECK(room == 0 || tsmbr_try_allocate(self, room, 1) != NULL);
+    now.before += room;
 }
 static void fill_current()
 {
@@ -259,9 +263,192 @@ static void ask_or_get_256(unsigned id, unsigned)
     id == 0 ? ask() : get_256(id, 0);
 }
 
+/* ---- lanes ----------------------------------------------------------------------------------- */
+
+static void prepare_block(size_t bytes)
+{
+    CHECK(tsmbr_allocate(self, bytes, 8) != NULL);
+    now.before += bytes;
+}
+
+/* Nobody has a slot. The chunk is not new: from now on it has lanes. */
+static void no_lanes()
+{
+    model::library_begins();
+    prepare_block(8);
+}
+
+/* This thread has a slot, a table and a lane, with so much room. */
+static void lane_with(unsigned id, size_t bytes)
+{
+    now.acting = id;
+    prepare_block(8);
+    const lane *l = lane_mine(r, model::thread());
+    CHECK(l != NULL);
+    prepare_block(lane_end_load_relaxed(l) - lane_cursor_load_relaxed(l) - bytes);
+}
+
+/* Thread 0's lane is the last in the chunk. That of thread 1 has a rest that serves nobody. */
+static void full_lanes()
+{
+    no_lanes();
+    lane_with(1, 7);
+    lane_with(2, 0);
+    lane_with(0, 0);
+}
+
+/* ExtendWon, ExtendLost, and CarveWon of a run. Then Bump, or a block that is too large for a run. */
+static void refill(unsigned id, unsigned turn)
+{
+    CHECK(get(id, turn == 0 ? 8 : 120 + 8 * id, 8) != NULL);
+}
+static void refill_or_get_64(unsigned id, unsigned turn)
+{
+    if (id == 0)
+        refill(id, turn);
+    else
+        CHECK(get(id, 64, 8) != NULL);
+}
+
+/* Threads 0 and 1 are of one group. That of thread 2 is too large for the chunk. */
+static void slots_without_tables()
+{
+    no_lanes();
+    CHECK(slots_take(all_slots) == 0 && slots_take(all_slots) == 1);
+    for (unsigned id = 0; id < model::THREADS_MOST; id++) {
+        now.acting = id;
+        CHECK(tsmbr_thread_take(model::thread()));
+    }
+    now.acting = 0;
+}
+
+/* A thread has been, and left a lane. */
+static void lane_left()
+{
+    no_lanes();
+    lane_with(0, 24);
+    end_thread();
+}
+
+/* Each call is a thread of its own: TakeWon, TakeLost, Bump, Give. Thread 0 leaves bytes in the lane that it
+ * has written. */
+static void live_and_end(unsigned id, unsigned)
+{
+    if (id == 0) {
+        block *b = get(id, 16, 8);
+        CHECK(b != NULL && tsmbr_try_resize(self, b->at, 16, 8));
+        b->bytes = 8;
+    } else {
+        get_8(id, 0);
+    }
+    end_thread();
+}
+
+/* The library is still about to begin when other threads come. */
+static void not_begun()
+{
+    prepare_block(8);
+}
+static void begin_or_get_8(unsigned id, unsigned turn)
+{
+    if (id == 0 && turn == 0)
+        model::library_begins();
+    else
+        get_8(id, turn);
+}
+
+static void ask_or_refill(unsigned id, unsigned turn)
+{
+    id == 0 ? ask() : refill(id, turn);
+}
+
+/* Thread 0 has a block at the cursor of its lane, which has 8 bytes more. */
+static void own_8_in_lane()
+{
+    full_lanes();
+    get(0, 8, 8);
+    lane_with(0, 16);
+    now.owners[0].count = 0;
+    now.before += 8;
+    get(0, 8, 8);
+}
+/* The same, but the block is so large that what it gives up is too much for a lane. */
+static void own_256_in_lane()
+{
+    full_lanes();
+    get(0, 256, 8);
+}
+
+/* Bump, ExtendWon, ExtendLost; then Bump over bytes that were given up. */
+static void grow_in_lane(unsigned id, unsigned turn)
+{
+    if (id != 0) {
+        CHECK(get(id, 64, 8) != NULL);
+    } else if (turn == 0) {
+        resize(0, 32);
+    } else {
+        resize(0, 8);
+        CHECK(get(0, 16, 8) != NULL);
+    }
+}
+
+/* ShrinkWon, ShrinkLost. */
+static void shrink_in_lane(unsigned id, unsigned turn)
+{
+    if (id != 0) {
+        CHECK(get(id, 64, 8) != NULL);
+    } else if (turn == 0) {
+        block *b = &now.owners[0].blocks[0];
+        write_block(0, b, 0);
+        resize(0, 8);
+        if (lane_cursor_load_relaxed(lane_mine(r, model::thread())) != b->at + 8)
+            now.before += 256 - 8; /* ShrinkLost: they stay where they are */
+    } else {
+        CHECK(get(0, 16, 8) != NULL);
+    }
+}
+
+/* An explicit lane: CarveWon, then CloseWon or CloseLost. */
+static void open_and_close(unsigned id, unsigned turn)
+{
+    if (id == 1) {
+        CHECK(get(id, 64, 8) != NULL);
+        return;
+    }
+    tsmbr_lane l;
+    tsmbr_lane_open(&l, self);
+    CHECK(own(id, tsmbr_lane_allocate(&l, 8, 8), 8, 8) != NULL);
+    if (turn == 1)
+        CHECK(own(id, tsmbr_lane_allocate(&l, 128, 8), 128, 8) != NULL);
+    tsmbr_lane_close(&l);
+}
+
+/* Lanes are forgotten with the blocks. */
+static void lanes_then_reset()
+{
+    full_lanes();
+    lane_with(1, 64); /* the rest of the run before is unused */
+    now.acting = 0;
+    tsmbr_reset(self, SIZE_MAX);
+    forget_contents();
+    now.before = 0;
+    prepare_block(8);
+}
+
+/* Thread 1 leaves a rest of its lane behind. */
+static void lanes_in_full_chunk()
+{
+    no_lanes();
+    lane_with(0, 0);
+    lane_with(1, 7);
+    lane_with(2, 0);
+    now.acting = 0;
+    fill_current();
+}
+
 /* ---------------------------------------------------------------------------------------------- */
 
-/* name, what; bytes of buffer, first chunk, limit; upstream, looks; prepare, call, finish, released */
+/* name, what; bytes of buffer, first chunk, limit; upstream, looks; prepare, call, finish, released; lanes */
 static const scenario scenarios[] = {
     {"carve", "blocks of two sizes from one chunk", 192, 0, 0, REFUSES, 0, NULL, carve},
     {"refuse", "a request that is too large for the room, and some that are not", 32, 0, 0, REFUSES, 0, NULL,
@@ -293,6 +480,26 @@ static const scenario scenarios[] = {
      ask_or_get_8},
     {"ask-link", "statistics and owns while chunks join the large list", 8, 256, 0, GRANTS, 0, fill_current,
      ask_or_get_256},
+    {"lane-refill", "a lane becomes longer where others get runs", 2048, 0, 0, REFUSES, 0, full_lanes, refill, NULL,
+     NULL, true},
+    {"lane-large", "a lane becomes longer where others get blocks", 2048, 0, 0, REFUSES, 0, full_lanes,
+     refill_or_get_64, NULL, NULL, true},
+    {"lane-open", "threads of one group make its table", 2048, 0, 0, REFUSES, 0, slots_without_tables, refill, NULL,
+     NULL, true},
+    {"lane-exit", "threads that begin take over from threads that end", 2048, 0, 0, REFUSES, 0, lane_left,
+     live_and_end, NULL, NULL, true},
+    {"lane-begin", "the library begins", 2048, 0, 0, REFUSES, 0, not_begun, begin_or_get_8, NULL, NULL, true},
+    {"lane-ask", "statistics and owns while lanes are used", 2048, 0, 0, REFUSES, 0, full_lanes, ask_or_refill,
+     NULL, NULL, true},
+    {"lane-grow", "a block in a lane grows where others are carved", 2048, 0, 0, REFUSES, 0, own_8_in_lane,
+     grow_in_lane, NULL, NULL, true},
+    {"lane-shrink", "a block in a lane gives up bytes that others get", 2048, 0, 0, REFUSES, 0, own_256_in_lane,
+     shrink_in_lane, NULL, NULL, true},
+    {"lane-close", "a lane in the caller's hands gives back its rest", 2048, 0, 0, REFUSES, 0, no_lanes,
+     open_and_close, NULL, NULL, true},
+    {"lane-reset", "lanes after a reset", 2048, 0, 0, REFUSES, 0, lanes_then_reset, refill, NULL, NULL, true},
+    {"lane-install", "lanes at the end of a chunk", 0, 2176, 0, GRANTS, 0, lanes_in_full_chunk, refill, two_chunks,
+     NULL, true},
 };
 
 } // namespace harness
