@@ -401,10 +401,29 @@ static void shrink_in_lane(unsigned id, unsigned turn)
         block *b = &now.owners[0].blocks[0];
         write_block(0, b, 0);
         resize(0, 8);
-        if (lane_cursor_load_relaxed(lane_mine(r, model::thread())) != b->at + 8)
-            now.before += 256 - 8; /* ShrinkLost: they stay where they are */
+        now.perhaps += 256 - 8; /* after ShrinkLost they stay where they are */
     } else {
         CHECK(get(0, 16, 8) != NULL);
+    }
+}
+
+/* Thread 0's lane ends in a block that belongs to thread 1, and is the last of the chunk. */
+static void pass_block()
+{
+    full_lanes();
+    block *b = &now.owners[1].blocks[now.owners[1].count++];
+    *b = {static_cast<unsigned char *>(tsmbr_allocate(self, 128, 8)), 128};
+    write_block(1, b, 0);
+}
+static void resize_passed(unsigned id, unsigned turn)
+{
+    if (id == 1) {
+        resize(1, turn == 0 ? 120 : 136);
+        now.perhaps += 8; /* after ShrinkLost, or if other blocks follow */
+    } else if (id == 0 && turn == 1) {
+        resize(0, now.owners[0].blocks[0].bytes + 8);
+    } else {
+        get_8(id, turn);
     }
 }
 
@@ -495,6 +514,8 @@ static const scenario scenarios[] = {
      grow_in_lane, NULL, NULL, true},
     {"lane-shrink", "a block in a lane gives up bytes that others get", 2048, 0, 0, REFUSES, 0, own_256_in_lane,
      shrink_in_lane, NULL, NULL, true},
+    {"lane-pass", "a block at the end of another thread's lane is resized", 2048, 0, 0, REFUSES, 0, pass_block,
+     resize_passed, NULL, NULL, true},
     {"lane-close", "a lane in the caller's hands gives back its rest", 2048, 0, 0, REFUSES, 0, no_lanes,
      open_and_close, NULL, NULL, true},
     {"lane-reset", "lanes after a reset", 2048, 0, 0, REFUSES, 0, lanes_then_reset, refill, NULL, NULL, true},

@@ -1,0 +1,67 @@
+/* Bump / LoadLane: statistics read cursor and end while their owners move them. No data race, nothing torn: never
+ * more than is held, and exact as soon as all rest. */
+#include "support.h"
+
+#include <stdatomic.h>
+
+enum { WRITERS = 4, READERS = 2, EACH = 30000 };
+
+typedef struct watched {
+    tsmbr_resource r;
+    atomic_size_t asked;
+    atomic_size_t running;
+    atomic_size_t looks;
+    atomic_size_t faults;
+} watched;
+
+static void bump_or_read(void *argument, size_t index)
+{
+    watched *s = argument;
+    tsmbr_statistics now;
+    if (index < WRITERS) {
+        dice d = dice_make(run_seed(), index);
+        size_t asked = 0;
+        for (size_t i = 0; i < rounds_for(EACH); i++) {
+            size_t bytes = 1 + dice_below(&d, 80);
+            asked += tsmbr_allocate(&s->r, bytes, 1) != NULL ? bytes : 0;
+        }
+        s->asked += asked;
+        s->running--;
+        return;
+    }
+    while (s->running != 0) {
+        size_t before = s->asked;
+        tsmbr_get_statistics(&s->r, &now);
+        s->faults += now.allocated_bytes > now.reserved_bytes;
+        s->faults += now.reserved_bytes > now.peak_reserved_bytes;
+        s->faults += now.wasted_bytes > now.reserved_bytes;
+        /* Threads that have ended are counted, less what lanes in motion may hide. */
+        s->faults += now.allocated_bytes + (WRITERS << 19) < before;
+        s->looks++;
+    }
+}
+
+static void statistics_read_lanes_in_motion(void **state)
+{
+    (void)state;
+    static watched s;
+    (void)run_seed();
+    for (int round = 0; round < 5; round++) {
+        tsmbr_init(&s.r, &(tsmbr_config){.initial_size = round % 2 == 0 ? 1 << 20 : 0});
+        s.asked = 0;
+        s.running = WRITERS;
+        run_threads(WRITERS + READERS, bump_or_read, &s);
+        tsmbr_statistics now;
+        tsmbr_get_statistics(&s.r, &now);
+        assert_int_equal(now.allocated_bytes, s.asked);
+        tsmbr_destroy(&s.r);
+    }
+    assert_int_equal(s.faults, 0);
+    assert_true(s.looks > 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(statistics_read_lanes_in_motion)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
