@@ -47,8 +47,7 @@ module {:options "--function-syntax:3"} Replay {
     match a
     case Invoke(r)     => seen == Call(r)
     case Return        => seen == Answer(s.log[p.k].res)
-    // A walk that has its block may look at the large list once more, and do nothing with what it reads.
-    case Count         => seen == CountUp || seen == Load(LargeWord, s.large)
+    case Count         => seen == CountUp
     case LoadHead      => seen == Load(HeadWord, s.head)
     case LookHead      => seen == Load(HeadWord, s.head)
     case LoadNext      => seen == Load(NextWord(p.c), s.mem[p.c].next)
@@ -120,7 +119,7 @@ module {:options "--function-syntax:3"} Replay {
     match seen
     case Load(w, value) =>
       if w == HeadWord then (if p.Full? then LookHead else LoadHead)
-      else if w == LargeWord then (if p.Resp? then Count else LoadLarge)
+      else if w == LargeWord then LoadLarge
       else if w == CleanupsWord then LoadCleanups
       else if w == ReservedWord then LoadReserved
       else if p.Full? then Visit(w.c) else LoadNext

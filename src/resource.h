@@ -10,6 +10,10 @@
 #define TSMBR_COLD
 #endif
 
+/*@ requires resource_ok(r);
+  @ assigns \nothing;
+  @ ensures upstream_ok(\result) && (\result == r->upstream || \result == &system_upstream);
+  @*/
 static inline const tsmbr_upstream *resource_upstream(const resource *r)
 {
     return r->upstream != NULL ? r->upstream : tsmbr_system_upstream();
@@ -29,7 +33,15 @@ typedef struct walk {
     enum walk_part part;
 } walk;
 
+/*@ predicate walk_ok{L}(walk *w) =
+  @     lists_ok && \valid(w) && apart((char *)w, sizeof(*w)) && listed(w->head) && listed(w->c);
+  @*/
+
 /* Go on to the next part of the walk while there is no chunk in this one. */
+/*@ requires walk_ok(w);
+  @ assigns w->c, w->part;
+  @ ensures walk_ok(w);
+  @*/
 static inline void walk_settle(walk *w)
 {
     if (w->c == NULL && w->part == WALK_PREV) {
@@ -42,6 +54,10 @@ static inline void walk_settle(walk *w)
     }
 }
 
+/*@ requires lists_ok && listed(head);
+  @ assigns \nothing;
+  @ ensures listed(\result.head) && listed(\result.c);
+  @*/
 static inline walk walk_from(const resource *r, chunk *head)
 {
     walk w = {r, head, head, WALK_PREV};
@@ -49,6 +65,10 @@ static inline walk walk_from(const resource *r, chunk *head)
     return w;
 }
 
+/*@ requires walk_ok(w) && w->c != \null;
+  @ assigns w->c, w->part;
+  @ ensures walk_ok(w);
+  @*/
 static inline void walk_on(walk *w)
 {
     w->c = w->part == WALK_FOLLOW ? w->c->follow : w->c->prev;
