@@ -14,7 +14,7 @@ BOOTSTRAP := scripts/bootstrap
 CTEST := ctest --output-on-failure --no-tests=error
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check check-quick bench install asan ubsan tsan clang mutants verify verify-full readme format format-check tidy clean
+.PHONY: help demo check check-quick bench install asan ubsan tsan clang mutants verify verify-full verify-mutants readme format format-check tidy clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,6 +76,10 @@ verify: ## the proof: all legs, and a table of them
 verify-full: ## the proof with more seeds, deeper bounds, more runs
 	@$(BOOTSTRAP) build test clang verify
 	@scripts/verify --full
+
+verify-mutants: ## break machine, C text, orders and traces on purpose: every mutant must be rejected
+	@$(BOOTSTRAP) build test clang verify
+	@scripts/verify --full algorithm code interleaving replay ownership
 
 verify-%:
 	@$(BOOTSTRAP) build test clang verify

@@ -36,25 +36,52 @@
 #endif
 #define PLACE_LANES_FROM (PLACE_RUN_LEAST * PLACE_RUN_PART)
 
+/*@ assigns \nothing;
+  @ ensures \result <==> power_of_two(alignment);
+  @*/
 static inline bool place_alignment_ok(size_t alignment)
 {
     return alignment != 0 && (alignment & (alignment - 1)) == 0;
 }
 
 /* Zero bytes are served as one, so that no two blocks share an address. */
+/*@ assigns \nothing;
+  @ ensures \result == \max(1, bytes);
+  @*/
 static inline size_t place_bytes(size_t bytes)
 {
     return bytes == 0 ? 1 : bytes;
 }
 
+/*@ // A block of `bytes` bytes at `offset`: aligned by address, and in the room after `next`.
+  @ predicate fits(integer base, integer capacity, integer next, integer bytes, integer alignment,
+  @                integer offset) =
+  @     next <= offset && offset + bytes <= capacity && (base + offset) % alignment == 0;
+  @*/
+
 /* Fit a block of `bytes` bytes, aligned by address, into the room after `next`. The answer is
  * exact: false only if no aligned address in the room has `bytes` bytes after it. */
+/*@ requires power_of_two(alignment);
+  @ requires next <= capacity && base + capacity <= SIZE_MAX;
+  @ requires \valid(offset) && \valid(end) && \separated(offset, end);
+  @ assigns *offset, *end;
+  @ ensures yes: \result ==> fits(base, capacity, next, bytes, alignment, *offset);
+  @ ensures first: \result ==>
+  @     \forall integer o; fits(base, capacity, next, bytes, alignment, o) ==> *offset <= o;
+  @ ensures close: \result ==> *offset - next < alignment && *end == *offset + bytes;
+  @ ensures no: !\result ==> \forall integer o; !fits(base, capacity, next, bytes, alignment, o);
+  @ ensures kept: !\result ==> *offset == \old(*offset) && *end == \old(*end);
+  @*/
 static inline bool place_fit(size_t base, size_t capacity, size_t next, size_t bytes, size_t alignment,
                              size_t *offset, size_t *end)
 {
     REQUIRE(place_alignment_ok(alignment));
     REQUIRE(next <= capacity && capacity <= SIZE_MAX - base);
     size_t padding = (0 - (base + next)) & (alignment - 1);
+    /*@ assert base + next != 0 ==> (size_t)(0 - (base + next)) == SIZE_MAX + 1 - (base + next); */
+    /*@ assert base + next == 0 ==> padding == 0; */
+    /*@ assert base + next != 0 ==> padding == ((SIZE_MAX + 1 - (base + next)) & (alignment - 1)); */
+    /*@ assert padding == padding(base + next, alignment); */
     size_t room = capacity - next;
     if (padding > room || bytes > room - padding)
         return false;
@@ -70,9 +97,26 @@ static inline bool place_bump(size_t cursor, size_t room, size_t bytes, size_t a
     *padding = (0 - cursor) & (alignment - 1);
     return *padding <= room && bytes - 1 < room - *padding && (alignment & (alignment - 1)) == 0;
 }
+/*@ // A record after the first `capacity` bytes of a chunk: on a line of its own, inside the chunk.
+  @ predicate record_lies(integer base, integer total, integer capacity) =
+  @     0 <= capacity && capacity + PLACE_RECORD <= total && (base + capacity) % PLACE_LINE == 0;
+  @
+  @ // What is left before the last such place, if there is one.
+  @ logic integer room(integer base, integer total) =
+  @     total - PLACE_RECORD - (base + total - PLACE_RECORD) % PLACE_LINE;
+  @*/
 
 /* Where the record goes in a chunk of `total` bytes at `base`: on the last whole line. What lies
  * before it is the chunk's capacity. False if the chunk is too small or wraps. */
+/*@ requires \valid(capacity);
+  @ assigns *capacity;
+  @ ensures yes: \result ==> base + total <= SIZE_MAX && *capacity == room(base, total) &&
+  @     record_lies(base, total, *capacity);
+  @ ensures last: \result ==> \forall integer c; record_lies(base, total, c) ==> c <= *capacity;
+  @ ensures no: !\result ==>
+  @     base + total > SIZE_MAX || \forall integer c; !record_lies(base, total, c);
+  @ ensures kept: !\result ==> *capacity == \old(*capacity);
+  @*/
 static inline bool place_record(size_t base, size_t total, size_t *capacity)
 {
     if (total > SIZE_MAX - base || total < PLACE_RECORD)
@@ -84,9 +128,27 @@ static inline bool place_record(size_t base, size_t total, size_t *capacity)
     return true;
 }
 
+/*@ // Bytes of chunk that hold one block and the record, wherever the chunk lies.
+  @ logic integer need(integer bytes, integer alignment) =
+  @     bytes + (alignment - 1) + PLACE_RECORD + (PLACE_LINE - 1);
+  @
+  @ // They do: an empty chunk of so many bytes or more fits the block before its record.
+  @ lemma need_serves: \forall integer base, total, bytes, alignment;
+  @     0 <= base && 0 <= bytes && 0 < alignment && need(bytes, alignment) <= total ==>
+  @         record_lies(base, total, room(base, total)) &&
+  @         fits(base, room(base, total), 0, bytes, alignment, padding(base, alignment));
+  @*/
+
 /* The size of a chunk that serves one block of `bytes` bytes wherever the upstream puts the chunk:
  * the block, the padding before it, the record, the padding before that. False if that is more
  * than an object may have. */
+/*@ requires power_of_two(alignment);
+  @ requires \valid(total);
+  @ assigns *total;
+  @ ensures \result <==> need(bytes, alignment) <= PLACE_CHUNK_MAX;
+  @ ensures \result ==> *total == need(bytes, alignment);
+  @ ensures !\result ==> *total == \old(*total);
+  @*/
 static inline bool place_total(size_t bytes, size_t alignment, size_t *total)
 {
     REQUIRE(place_alignment_ok(alignment));
@@ -99,6 +161,9 @@ static inline bool place_total(size_t bytes, size_t alignment, size_t *total)
 
 /* The size of the next chunk: as much again as the chain holds already, so that the whole doubles,
  * but no less than the first one and, past that, no more than the cap. */
+/*@ assigns \nothing;
+  @ ensures \result == \max(first, \min(held, PLACE_GROWTH_CAP));
+  @*/
 static inline size_t place_next_total(size_t first, size_t held)
 {
     size_t grown = held < PLACE_GROWTH_CAP ? held : PLACE_GROWTH_CAP;
@@ -107,6 +172,9 @@ static inline size_t place_next_total(size_t first, size_t held)
 
 /* The size of a first chunk that serves `initial_size` bytes; the largest there is if that
  * cannot be represented, which no upstream grants. */
+/*@ assigns \nothing;
+  @ ensures \result == \min(need(initial_size, 1), PLACE_CHUNK_MAX);
+  @*/
 static inline size_t place_first_total(size_t initial_size)
 {
     size_t total = 0;
@@ -115,6 +183,9 @@ static inline size_t place_first_total(size_t initial_size)
 
 /* Whether a request that needs `need` bytes of chunk leaves a chunk of `total` bytes useful for
  * others, or is better off in one of its own. */
+/*@ assigns \nothing;
+  @ ensures \result <==> 4 * need <= total;
+  @*/
 static inline bool place_shares(size_t need, size_t total)
 {
     return need <= total / 4;
@@ -147,10 +218,18 @@ static inline bool place_run_serves(size_t run, size_t bytes, size_t alignment)
 }
 
 /* count * size, or false. */
+/*@ requires \valid(product);
+  @ assigns *product;
+  @ ensures \result <==> count * size <= SIZE_MAX;
+  @ ensures \result ==> *product == count * size;
+  @ ensures !\result ==> *product == \old(*product);
+  @*/
 static inline bool place_product(size_t count, size_t size, size_t *product)
 {
     if (size != 0 && count > SIZE_MAX / size)
         return false;
+    /*@ assert 0 <= count * size; */
+    /*@ assert count * size <= SIZE_MAX; */
     *product = count * size;
     return true;
 }

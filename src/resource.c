@@ -34,6 +34,7 @@
 enum { INSTALL_LOOKS = 16, RESERVE_LOOKS = 4096 };
 #endif
 
+/*@ assigns errno; */
 static void pause_thread(void)
 {
 #if defined(_WIN32)
@@ -103,6 +104,10 @@ int tsmbr_version(void)
 
 /* Most bytes that may be reserved. Without a limit the count may even wrap: it is undone as it was
  * done, and refuses nobody. */
+/*@ requires \valid_read(r);
+  @ assigns \nothing;
+  @ ensures \result <==> r->limit == 0 || reserved + total <= r->limit;
+  @*/
 static bool resource_has_room(const resource *r, size_t reserved, size_t total)
 {
     return r->limit == 0 || (reserved <= r->limit && total <= r->limit - reserved);
@@ -121,6 +126,11 @@ typedef struct request {
 } request;
 
 /* Whether another chunk is current by now: then there is new room to try first. */
+/*@ requires request_ok(r, q);
+  @ assigns q->moved;
+  @ ensures request_ok(r, q);
+  @ ensures \result == q->moved && (\old(q->moved) ==> \result);
+  @*/
 static bool request_moved(const resource *r, request *q)
 {
     if (!q->moved)
@@ -133,9 +143,19 @@ static bool request_moved(const resource *r, request *q)
  *
  * Bytes that other threads have reserved and not published may come back. As long as they would
  * make the difference, look again, a bounded number of times. */
+/*@ requires request_ok(r, q) && idle;
+  @ assigns unsettled, q->moved, errno;
+  @ ensures request_ok(r, q);
+  @ ensures yes: \result ==> unsettled == total;
+  @ ensures no: !\result ==> unsettled == 0;
+  @*/
 static bool resource_reserve(resource *r, request *q, size_t total)
 {
     size_t seen = reserved_load_relaxed(r);
+    /*@ loop invariant request_ok(r, q) && idle && 0 <= looks;
+      @ loop invariant r->limit != 0 ==> seen <= r->limit;
+      @ loop assigns looks, seen, unsettled, q->moved, errno;
+      @*/
     for (int looks = 0; looks <= RESERVE_LOOKS;) {
         if (resource_has_room(r, seen, total)) {
             if (reserved_cas_acquire(r, &seen, seen + total))
@@ -152,8 +172,17 @@ static bool resource_reserve(resource *r, request *q, size_t total)
 }
 
 /* Give another thread the time to install the chunk it is asking for. True if one became current. */
+/*@ requires request_ok(r, q);
+  @ assigns q->moved, errno;
+  @ ensures request_ok(r, q);
+  @ ensures \result ==> q->moved;
+  @*/
 static bool resource_await(const resource *r, request *q, size_t total)
 {
+    /*@ loop invariant request_ok(r, q) && 0 <= looks <= INSTALL_LOOKS;
+      @ loop assigns looks, q->moved, errno;
+      @ loop variant INSTALL_LOOKS - looks;
+      @*/
     for (int looks = 0; looks < INSTALL_LOOKS; looks++) {
         size_t published = published_load_relaxed(r);
         size_t reserved = reserved_load_relaxed(r);
@@ -168,6 +197,16 @@ static bool resource_await(const resource *r, request *q, size_t total)
 
 /* A private chunk of `total` bytes with the block in it, reserved under the limit; NULL with nothing
  * changed. */
+/*@ requires request_ok(r, q) && idle && q->upstream != \null && q->need <= total && q->need != SIZE_MAX;
+  @ requires \valid(block) && \separated(block, q) && \separated(block, q->upstream);
+  @ requires apart((char *)block, sizeof(*block)) && in_use((char *)block, sizeof(*block));
+  @ requires \separated(block, r) && (r->upstream != \null ==> \separated(block, r->upstream));
+  @ assigns OWED, errno, STORE, q->moved, *block;
+  @ ensures request_ok(r, q);
+  @ ensures no: \result == \null ==> settled;
+  @ ensures yes: \result != \null ==> *block != \null && filled(\result) &&
+  @     first(\result, *block, q->bytes, q->alignment) && unsettled == total && borrowed_bytes == total;
+  @*/
 static chunk *resource_obtain(resource *r, request *q, size_t total, void **block)
 {
     if (!resource_reserve(r, q, total))
@@ -177,24 +216,45 @@ static chunk *resource_obtain(resource *r, request *q, size_t total, void **bloc
         reserved_sub_release(r, total);
         return NULL;
     }
+    /*@ assert \separated(n, q) && \separated(n, block); */
+    /*@ assert q->need == need(q->bytes, q->alignment) <= n->allocation_size && 0 < q->alignment; */
+    /*@ assert 0 <= base(n); */
+    /*@ assert fits(base(n), n->capacity, 0, q->bytes, q->alignment, padding(base(n), q->alignment)); */
     *block = chunk_carve_private(n, q->bytes, q->alignment);
+    /*@ assert request_ok(r, q); */
     ENSURE(*block != NULL);
     return n;
 }
 
 /* Put the block into a new chunk and make that current after q->c, the last of the kept ones. NULL
  * if it was refused, or InstallLost. */
+/*@ requires request_ok(r, q) && idle && q->upstream != \null && q->need <= total && q->need != SIZE_MAX;
+  @ requires q->c == \null || q->c->follow == \null;
+  @ assigns TAKEN, OWED, errno, STORE, q->moved, q->lost;
+  @ ensures request_ok(r, q);
+  @ ensures done: settled;
+  @ ensures no: \result == \null ==> won == \null;
+  @ ensures yes: \result != \null ==> took(\result, q->bytes, q->alignment);
+  @*/
 static void *resource_install(resource *r, request *q, size_t total)
 {
     chunk *c = q->c;
     REQUIRE(c == NULL || c->follow == NULL);
     void *block = NULL;
+    /*@ ghost upstream_avoids((char *)&block, sizeof block); */
     chunk *n = resource_obtain(r, q, total, &block);
     if (n == NULL)
         return NULL;
+    /*@ assert 0 <= n->next - q->bytes < n->capacity; */
+    /*@ assert block != \null; */
+    /*@ assert \separated(n, q) && \separated(n, &block) && \separated(n, r) && \separated(n, q->upstream); */
     n->prev = c;
     n->held = (c != NULL ? c->held : 0) + total;
+    /*@ assert first(n, block, q->bytes, q->alignment) && block != \null; */
+    /*@ assert \forall chunk *o; shared(o) ==> chunk_ok(o); */
+    /*@ assert request_ok(r, q); */
     if (head_cas_release(r, c, n)) {
+        /*@ assert took(block, q->bytes, q->alignment) && block != \null; */
         published_add_relaxed(r, total);
         return block;
     }
@@ -207,6 +267,7 @@ static void *resource_install(resource *r, request *q, size_t total)
 
 /* A chunk with a large block counts in growth as a next chunk, had it been one, so that requests of
  * any size make chunks grow, and a single huge one does not make them huge. */
+/*@ assigns \nothing; */
 static void resource_weigh(resource *r, size_t total, size_t grown)
 {
     large_weight_add_relaxed(r, total < grown ? total : grown);
@@ -214,15 +275,28 @@ static void resource_weigh(resource *r, size_t total, size_t grown)
 
 /* Put the block into a new chunk of its own. NULL if it was refused. LinkLost is another thread's
  * LinkWon, whose call is then finished. */
+/*@ requires request_ok(r, q) && idle && q->upstream != \null && q->need != SIZE_MAX;
+  @ assigns TAKEN, OWED, errno, STORE, q->moved, q->lost;
+  @ ensures request_ok(r, q);
+  @ ensures answered(\result, q->bytes, q->alignment);
+  @*/
 static void *resource_link(resource *r, request *q)
 {
     void *block = NULL;
+    /*@ ghost upstream_avoids((char *)&block, sizeof block); */
     chunk *n = resource_obtain(r, q, q->need, &block);
     if (n == NULL)
         return NULL;
+    /*@ assert \separated(n, q) && \separated(n, &block) && \separated(n, r) && \separated(n, q->upstream); */
+    /*@ loop invariant request_ok(r, q) && won == \null && filled(n) && unsettled == q->need;
+      @ loop invariant first(n, block, q->bytes, q->alignment);
+      @ loop assigns n->prev, q->lost, TAKEN, borrowed, borrowed_bytes;
+      @*/
     for (;;) {
         chunk *seen = large_load_acquire(r);
         n->prev = seen;
+        /*@ assert \forall chunk *c; shared(c) ==> chunk_ok(c); */
+        /*@ assert request_ok(r, q); */
         if (large_cas_release(r, seen, n))
             break;
         ++q->lost;
@@ -233,8 +307,16 @@ static void *resource_link(resource *r, request *q)
 }
 
 /* Put the block into an empty chunk of about its size that reset kept of the large list. */
+/*@ requires request_ok(r, q) && idle;
+  @ assigns TAKEN, q->lost;
+  @ ensures request_ok(r, q);
+  @ ensures answered(\result, q->bytes, q->alignment);
+  @*/
 static void *resource_claim(resource *r, request *q)
 {
+    /*@ loop invariant request_ok(r, q) && idle && listed(kept);
+      @ loop assigns kept, q->lost, TAKEN;
+      @*/
     for (chunk *kept = r->kept_large; kept != NULL; kept = kept->follow) {
         size_t total = kept->allocation_size;
         if (next_load_relaxed(kept) != 0 || q->need > total || place_shares(q->need, total))
@@ -249,8 +331,16 @@ static void *resource_claim(resource *r, request *q)
 }
 
 /* The last resort: put the block into any chunk that is held and has room, left behind or not. */
+/*@ requires request_ok(r, q) && idle;
+  @ assigns TAKEN, q->lost;
+  @ ensures request_ok(r, q);
+  @ ensures answered(\result, q->bytes, q->alignment);
+  @*/
 static void *resource_carve_any(resource *r, request *q)
 {
+    /*@ loop invariant request_ok(r, q) && idle && walk_ok(&w);
+      @ loop assigns w, q->lost, TAKEN;
+      @*/
     for (walk w = walk_from(r, q->c); w.c != NULL; walk_on(&w)) {
         void *block = chunk_carve(w.c, q->bytes, q->alignment, CHUNK_INSIST, &q->lost);
         if (block != NULL)
@@ -261,6 +351,11 @@ static void *resource_carve_any(resource *r, request *q)
 
 /* The size of the next chunk under the limit: of what is left, half, so that threads that need a
  * chunk at the same time find something, too. */
+/*@ requires request_ok(r, q);
+  @ assigns \nothing;
+  @ ensures \result <= \max(q->grown, q->need);
+  @ ensures r->limit != 0 ==> 2 * \result <= r->limit;
+  @*/
 static size_t resource_next_total(const resource *r, const request *q)
 {
     size_t total = q->c == NULL && q->grown < q->need ? q->need : q->grown;
@@ -272,6 +367,12 @@ static size_t resource_next_total(const resource *r, const request *q)
 
 /* A block for a request from memory other than the current chunk and those that follow it. NULL
  * if there was none to be had, or if another chunk has become current. */
+/*@ requires request_ok(r, q) && idle;
+  @ assigns TAKEN, OWED, errno, STORE, q->moved, q->lost;
+  @ ensures request_ok(r, q);
+  @ ensures no: settled && (\result == \null ==> won == \null);
+  @ ensures yes: \result != \null ==> took(\result, q->bytes, q->alignment);
+  @*/
 static void *resource_extend(resource *r, request *q)
 {
     const chunk *c = q->c;
@@ -282,14 +383,17 @@ static void *resource_extend(resource *r, request *q)
     if (shares && may_ask) {
         if (!resource_await(r, q, total))
             block = resource_install(r, q, total);
+        /*@ assert answered(block, q->bytes, q->alignment); */
         if (block != NULL || request_moved(r, q))
             return block;
         /* The upstream refused that much; perhaps it has just enough. */
     }
     if (!shares || may_ask)
         block = resource_claim(r, q);
+    /*@ assert answered(block, q->bytes, q->alignment); */
     if (block == NULL && may_ask)
         block = resource_link(r, q);
+    /*@ assert answered(block, q->bytes, q->alignment); */
     if (block == NULL && !q->moved && q->upstream != NULL)
         block = resource_carve_any(r, q);
     return block;
@@ -299,6 +403,11 @@ static void *resource_extend(resource *r, request *q)
 
 /* One round of the allocation loop: a block, or NULL. Leaves q->moved true if another chunk has
  * become current, and another round may do better. */
+/*@ requires request_ok(r, q) && idle;
+  @ assigns TAKEN, OWED, errno, STORE, q->moved, q->lost, q->c, q->grown;
+  @ ensures request_ok(r, q);
+  @ ensures answered(\result, q->bytes, q->alignment);
+  @*/
 static void *resource_round(resource *r, request *q)
 {
     chunk *c = head_load_acquire(r);
@@ -328,6 +437,13 @@ static const tsmbr_upstream no_upstream;
 static const tsmbr_upstream in_handler;
 
 /* Everything after the first attempt, out of the way of the fast path. */
+/*@ requires resource_ok(r) && idle && 0 < bytes;
+  @ requires upstream == \null || upstream == &no_upstream || upstream_ok(upstream);
+  @ assigns TAKEN, OWED, errno, STORE;
+  @ ensures resource_ok(r);
+  @ ensures answered(\result, bytes, alignment);
+  @ ensures errno == \old(errno);
+  @*/
 static TSMBR_COLD void *resource_allocate_slow(resource *r, size_t bytes, size_t alignment,
                                                const tsmbr_upstream *upstream, size_t lost)
 {
@@ -341,7 +457,12 @@ static TSMBR_COLD void *resource_allocate_slow(resource *r, size_t bytes, size_t
         q.upstream = NULL;
     if (!place_total(bytes, alignment, &q.need))
         q.need = SIZE_MAX;
+    /*@ ghost upstream_avoids((char *)&q, sizeof q); */
     void *block = resource_round(r, &q);
+    /*@ loop invariant request_ok(r, &q);
+      @ loop invariant answered(block, q.bytes, q.alignment);
+      @ loop assigns block, q.moved, q.lost, q.c, q.grown, TAKEN, OWED, errno, STORE;
+      @*/
     while (block == NULL && q.moved)
         block = resource_round(r, &q);
     if (q.lost != 0)
@@ -351,7 +472,15 @@ static TSMBR_COLD void *resource_allocate_slow(resource *r, size_t bytes, size_t
 }
 
 /* Beside the lane: from the current chunk, with more for the lane if it may be, or from a new one. Without
- * lanes this is the whole of a call: LoadHead, LoadNext, CarveWon. */
+ * lanes this is the whole of a call: LoadHead, LoadNext, CarveWon. A NULL upstream is the resource's own,
+ * which is looked up only when it is needed. Leaves errno alone. */
+/*@ requires resource_ok(r) && idle;
+  @ requires upstream == \null || upstream == &no_upstream || upstream_ok(upstream);
+  @ assigns TAKEN, OWED, errno, STORE;
+  @ ensures resource_ok(r);
+  @ ensures answered(\result, \max(1, bytes), alignment);
+  @ ensures errno == \old(errno);
+  @*/
 static TSMBR_OUT_OF_LINE void *resource_allocate_beside(resource *r, size_t bytes, size_t alignment,
                                                         const tsmbr_upstream *upstream)
 {
@@ -382,6 +511,11 @@ void *tsmbr_resource_carve(resource *r, size_t bytes, size_t alignment)
 }
 
 /* errno for a request that failed. */
+/*@ assigns errno;
+  @ ensures \result == \null;
+  @ ensures power_of_two(alignment) ==> errno == ENOMEM;
+  @ ensures !power_of_two(alignment) ==> errno == EINVAL;
+  @*/
 static TSMBR_COLD void *refuse(size_t alignment)
 {
     errno = place_alignment_ok(alignment) ? ENOMEM : EINVAL;
@@ -397,6 +531,11 @@ static TSMBR_OUT_OF_LINE void *resource_allocate_or_refuse(resource *r, size_t b
     return block != NULL ? block : refuse(alignment);
 }
 
+/*@ requires usable(self) && idle;
+  @ assigns TAKEN, OWED, errno, STORE;
+  @ ensures answered(\result, \max(1, bytes), alignment);
+  @ ensures \result != \null ==> errno == \old(errno);
+  @*/
 void *tsmbr_allocate(tsmbr_resource *self, size_t bytes, size_t alignment)
 {
     resource *r = resource_of(self);
@@ -423,6 +562,11 @@ void *tsmbr_allocate_or_call(tsmbr_resource *self, size_t bytes, size_t alignmen
     return resource_allocate_or_call(r, bytes, alignment, otherwise, context);
 }
 
+/*@ requires usable(self) && idle;
+  @ assigns TAKEN, OWED, errno, STORE;
+  @ ensures answered(\result, \max(1, bytes), alignment);
+  @ ensures errno == \old(errno);
+  @*/
 void *tsmbr_try_allocate(tsmbr_resource *self, size_t bytes, size_t alignment)
 {
     resource *r = resource_of(self);
@@ -432,6 +576,11 @@ void *tsmbr_try_allocate(tsmbr_resource *self, size_t bytes, size_t alignment)
     return resource_allocate_beside(r, bytes, alignment, &in_handler);
 }
 
+/*@ requires usable(self) && idle && (upstream == \null || upstream_ok(upstream));
+  @ assigns TAKEN, OWED, errno, STORE;
+  @ ensures answered(\result, \max(1, bytes), alignment);
+  @ ensures \result != \null ==> errno == \old(errno);
+  @*/
 void *tsmbr_allocate_from(tsmbr_resource *self, size_t bytes, size_t alignment, const tsmbr_upstream *upstream)
 {
     resource *r = resource_of(self);
@@ -441,6 +590,11 @@ void *tsmbr_allocate_from(tsmbr_resource *self, size_t bytes, size_t alignment, 
     return resource_allocate_or_refuse(r, bytes, alignment, upstream != NULL ? upstream : &no_upstream);
 }
 
+/*@ requires usable(self) && idle;
+  @ assigns TAKEN, OWED, errno, STORE;
+  @ ensures answered(\result, \max(1, count * size), alignment);
+  @ ensures \result != \null ==> errno == \old(errno);
+  @*/
 void *tsmbr_allocate_array(tsmbr_resource *self, size_t count, size_t size, size_t alignment)
 {
     size_t bytes = 0;
@@ -484,6 +638,13 @@ static bool lane_resize(resource *r, unsigned char *ptr, size_t old_bytes, size_
 }
 
 /* The same for the last block of the current chunk. */
+/*@ requires resource_ok(r) && idle && 0 < old_bytes && 0 < new_bytes && old_bytes != new_bytes && ptr != \null;
+  @ requires owner: owner_begin == (size_t)(uintptr_t)ptr && owner_end == owner_begin + old_bytes;
+  @ assigns TAKEN;
+  @ ensures grown: \result && new_bytes > old_bytes ==> won != \null && base(won) + won_from == owner_end &&
+  @     won_to <= won->capacity && base(won) + won_to == owner_begin + new_bytes;
+  @ ensures kept: !\result || new_bytes <= old_bytes ==> won == \null;
+  @*/
 static bool chunk_resize(resource *r, const unsigned char *ptr, size_t old_bytes, size_t new_bytes)
 {
     chunk *c = head_load_acquire(r);

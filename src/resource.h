@@ -16,6 +16,10 @@
  * here would make the same calls after a reset get other blocks than before. */
 void *tsmbr_resource_carve(resource *r, size_t bytes, size_t alignment);
 
+/*@ requires resource_ok(r);
+  @ assigns \nothing;
+  @ ensures upstream_ok(\result) && (\result == r->upstream || \result == &system_upstream);
+  @*/
 static inline const tsmbr_upstream *resource_upstream(const resource *r)
 {
     return r->upstream != NULL ? r->upstream : tsmbr_system_upstream();
@@ -35,7 +39,15 @@ typedef struct walk {
     enum walk_part part;
 } walk;
 
+/*@ predicate walk_ok{L}(walk *w) =
+  @     lists_ok && \valid(w) && apart((char *)w, sizeof(*w)) && listed(w->head) && listed(w->c);
+  @*/
+
 /* Go on to the next part of the walk while there is no chunk in this one. */
+/*@ requires walk_ok(w);
+  @ assigns w->c, w->part;
+  @ ensures walk_ok(w);
+  @*/
 static inline void walk_settle(walk *w)
 {
     if (w->c == NULL && w->part == WALK_PREV) {
@@ -48,6 +60,10 @@ static inline void walk_settle(walk *w)
     }
 }
 
+/*@ requires lists_ok && listed(head);
+  @ assigns \nothing;
+  @ ensures listed(\result.head) && listed(\result.c);
+  @*/
 static inline walk walk_from(const resource *r, chunk *head)
 {
     walk w = {r, head, head, WALK_PREV};
@@ -55,6 +71,10 @@ static inline walk walk_from(const resource *r, chunk *head)
     return w;
 }
 
+/*@ requires walk_ok(w) && w->c != \null;
+  @ assigns w->c, w->part;
+  @ ensures walk_ok(w);
+  @*/
 static inline void walk_on(walk *w)
 {
     w->c = w->part == WALK_FOLLOW ? w->c->follow : w->c->prev;
