@@ -79,7 +79,7 @@ verify-full: ## the proof with more seeds, deeper bounds, more runs
 
 verify-mutants: ## break machine, C text, orders and traces on purpose: every mutant must be rejected
 	@$(BOOTSTRAP) build test clang verify
-	@scripts/verify --full algorithm code interleaving replay ownership
+	@scripts/verify --full code algorithm interleaving replay ownership
 
 verify-%:
 	@$(BOOTSTRAP) build test clang verify

@@ -262,6 +262,7 @@ static void *resource_install(resource *r, request *q, size_t total)
     ++q->lost;
     tsmbr_chunk_give_back(q->upstream, n);
     reserved_sub_release(r, total);
+    /*@ assert request_ok(r, q); */
     return NULL;
 }
 
