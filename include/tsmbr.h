@@ -2,9 +2,10 @@
  *
  * SPDX-License-Identifier: MIT
  *
- * A resource hands out blocks by moving one offset forward in its current chunk of memory with a
- * compare-and-swap. A full chunk is followed by a bigger one from an upstream allocator. Blocks are
- * never freed one by one: release gives everything back at once.
+ * A resource hands out blocks from its current chunk of memory. Each thread that allocates takes a run of
+ * bytes, its lane, by one compare-and-swap, and serves its blocks from there by moving a pointer of its
+ * own. A full chunk is followed by a bigger one from an upstream allocator. Blocks are never freed one by
+ * one: release gives everything back at once.
  *
  *     tsmbr_resource arena;
  *     tsmbr_init(&arena, NULL);
@@ -40,13 +41,15 @@
  * Progress
  * --------
  *
- * The library holds no lock. A compare-and-swap is lost only to another thread's operation that took
+ * The library holds no lock. A call whose lane has room is one step of its own thread, whatever the others
+ * do (wait-free). Beyond that, a compare-and-swap is lost only to another thread's operation that took
  * effect, so some thread always gets on; one thread alone may retry without bound while others
  * succeed (lock-free, not wait-free). A stalled thread stops nobody: a call that could use the chunk
  * another thread is asking for yields the processor a bounded number of times, then asks itself.
  *
  * Proved, of a machine of these steps: lockFreedomTheorem, failedCasTheorem, casDisjointnessTheorem,
- * raceFreedomTheorem, linearizabilityTheorem; docs/guarantees.md says what that means.
+ * raceFreedomTheorem, linearizabilityTheorem, laneTheorem, laneWaitFreedomTheorem; docs/guarantees.md says what
+ * that means.
  *
  * A call that needs a new chunk calls the upstream, and is only as lock-free as the upstream is.
  * malloc takes locks. tsmbr_try_allocate never calls the upstream.
@@ -65,6 +68,21 @@
  * request that only they stand in the way of looks again for a while before it is refused.
  * tsmbr_printf also passes on what vsnprintf reports. tsmbr_try_allocate and tsmbr_try_resize do not
  * touch errno. A successful call leaves it as it was.
+ *
+ *
+ * Lanes
+ * -----
+ *
+ * A chunk of less than 16 KiB has no lanes: its blocks are carved one by one. In a larger one a lane takes
+ * 256 bytes at first and up to the chunk's 64th part, twice as many each time. What a lane does not use
+ * when its thread goes on elsewhere stays unused until release, and is counted. At most 256 threads have
+ * lanes at a time, in all resources together; others, and resources with TSMBR_SHARED_ONLY, take each block by a
+ * compare-and-swap. A thread that ends leaves its lanes to the next one that begins. Fibers may move
+ * between threads, but not in the middle of a call.
+ *
+ * Signal handlers: tsmbr_try_allocate may be called anywhere. A handler that has interrupted its thread in
+ * a call is served beside the lane. Other calls of the allocate family are fit for handlers only if neither
+ * the resource nor the thread needs anything new: no chunk from the upstream, no first lane.
  *
  *
  * Surplus
@@ -146,9 +164,9 @@ TSMBR_API const tsmbr_upstream *tsmbr_system_upstream(void);
 
 /* ---------------------------------------------------------------------------- construction -- */
 
-/* Promise to rely on the shared path alone: blocks in address order within a chunk, and
- * tsmbr_try_allocate fit for signal handlers. In this version every resource works that way;
- * set the flag where you rely on it. */
+/* No lanes: each block is taken by a compare-and-swap. Blocks lie in the order in which they were taken, with
+ * nothing between them but padding. For tightest packing by many threads in a small buffer; the slower one where
+ * several threads allocate often. */
 #define TSMBR_SHARED_ONLY 1u
 
 /* What to build a resource from. Zero in a field asks for its default. A later version may add
@@ -205,18 +223,19 @@ TSMBR_API const tsmbr_upstream *tsmbr_upstream_resource(const tsmbr_resource *re
  *
  * Returns the block, or NULL: see Errors above.
  * Threads: any, at once.
- * Progress: lock-free, the upstream aside.
+ * Progress: wait-free where this thread's lane has room; else lock-free, the upstream aside.
  * Ordering: none. Pass the pointer to another thread by the program's own synchronization.
- * Cost: one compare-and-swap; at a chunk's end one upstream call and one more compare-and-swap. A
- * request that would take over a quarter of the next chunk gets a chunk of its own, and the current
- * one, if there is one, stays; after reset, one of the kept chunks, found in time linear in the
- * number of those. */
+ * Cost: with room in the lane, a look at thread-local words, align, compare, store, no atomic
+ * read-modify-write; else one compare-and-swap, which serves up to some thousand blocks to come; at a
+ * chunk's end one upstream call and one more compare-and-swap. A request that would take over a quarter of the
+ * next chunk gets a chunk of its own, and the current one, if there is one, stays; after reset, one of the kept
+ * chunks, found in time linear in the number of those. */
 TSMBR_API TSMBR_MUST_USE TSMBR_ALIGNED_BY(3) void *tsmbr_allocate(tsmbr_resource *resource, size_t bytes,
                                                                   size_t alignment);
 
 /* The same from memory already held: NULL where tsmbr_allocate would go upstream. Leaves errno alone.
  *
- * Progress: lock-free without exception. Async-signal-safe. */
+ * Progress: wait-free where the lane has room; else lock-free without exception. Async-signal-safe. */
 TSMBR_API TSMBR_MUST_USE TSMBR_ALIGNED_BY(3) void *tsmbr_try_allocate(tsmbr_resource *resource, size_t bytes,
                                                                       size_t alignment);
 
@@ -366,7 +385,8 @@ TSMBR_MUST_USE TSMBR_ALIGNED_BY(3) static inline void *tsmbr_lane_allocate(tsmbr
 /* ------------------------------------------------------------------------------ statistics -- */
 
 typedef struct tsmbr_statistics {
-    size_t allocated_bytes;     /* bytes handed out since release or reset, padding included */
+    size_t allocated_bytes;     /* bytes handed out since release or reset, padding included; what
+                                   lanes hold ready is not */
     size_t reserved_bytes;      /* bytes held from the upstream now */
     size_t peak_reserved_bytes; /* the most of that since init; what is surplus for a moment, see
                                    above, is in neither; never above the limit */
@@ -374,11 +394,12 @@ typedef struct tsmbr_statistics {
     size_t lost_races;          /* compare-and-swaps on chunks and lists lost to another
                                    thread since init */
     size_t wasted_bytes;        /* ends of chunks left behind, to be used only when nothing
-                                   else is to be had */
+                                   else is to be had, and what lanes gave up */
 } tsmbr_statistics;
 
 /* Any thread, while others allocate. Exact when no other call runs; while they do, each chunk's part
- * of a sum is read at some instant of the call. Cost: linear in the number of chunks. */
+ * of a sum is read at some instant of the call, and allocated_bytes may fall for a moment while a lane gets
+ * a new run; with TSMBR_SHARED_ONLY it does not. Cost: linear in the number of chunks and of lanes. */
 TSMBR_API void tsmbr_get_statistics(const tsmbr_resource *resource, tsmbr_statistics *statistics);
 
 /* --------------------------------------------------------------------------------- helpers -- */

@@ -380,20 +380,47 @@ module {:options "--function-syntax:3"} Invariant {
     else if a.ExtendWon? { ExtendStep(s, t, a.more); }
     else if a.GrowWon? { GrowStep(s, t); }
     else if a.ShrinkWon? { ShrinkStep(s, t); }
-    else { ChunkBlockStep(s, t, a); }
+    else if a.CarveWon? { CarveStep(s, t, a); }
+    else { JoinStep(s, t, a); }
   }
-  lemma ChunkBlockStep(s: State, t: nat, a: Act)
-    requires Always(s) && Enabled(s, t, a) && (a.CarveWon? || a.InstallWon? || a.LinkWon?)
+  lemma CarveStep(s: State, t: nat, a: Act)
+    requires Always(s) && Enabled(s, t, a) && a.CarveWon?
     ensures StepOk(s.abs, Do(s, t, a).log[|s.log|])
     ensures LiveOk(Do(s, t, a))
   {
     reveal MemOk(); reveal LiveOk();
     var q := s.pcs[t];
     assert PcOk(s, t);
-    if a.CarveWon? { AlignUpOk(q.c + q.was, q.r.align); }
+    AlignUpOk(q.c + q.was, q.r.align);
     var s' := Do(s, t, a);
     var e := s'.log[|s.log|];
-    var c := if a.CarveWon? then q.c else q.n;
+    var c := q.c;
+    var at := e.res;
+    forall b | b in s.abs.live && b != at
+      ensures Apart(b, s.abs.live[b].bytes, at, q.r.bytes) && BlockOk(s', b, s.abs.live[b])
+    {
+      var x := s.abs.live[b];
+      assert BlockOk(s, b, x);
+      if x.chunk != c { assert Apart(x.chunk, Extent(s.mem[x.chunk]), c, Extent(s.mem[c])); }
+    }
+    if at in s.abs.live {
+      var x := s.abs.live[at];
+      assert BlockOk(s, at, x);
+      if x.chunk != c { assert Apart(x.chunk, Extent(s.mem[x.chunk]), c, Extent(s.mem[c])); }
+      assert false;
+    }
+  }
+  lemma JoinStep(s: State, t: nat, a: Act)
+    requires Always(s) && Enabled(s, t, a) && (a.InstallWon? || a.LinkWon?)
+    ensures StepOk(s.abs, Do(s, t, a).log[|s.log|])
+    ensures LiveOk(Do(s, t, a))
+  {
+    reveal MemOk(); reveal LiveOk();
+    var q := s.pcs[t];
+    assert PcOk(s, t);
+    var s' := Do(s, t, a);
+    var e := s'.log[|s.log|];
+    var c := q.n;
     var at := e.res;
     forall b | b in s.abs.live && b != at
       ensures Apart(b, s.abs.live[b].bytes, at, q.r.bytes) && BlockOk(s', b, s.abs.live[b])

@@ -170,6 +170,41 @@ module {:options "--function-syntax:3"} Progress {
       k' == k.(reserved := k'.reserved) && (k'.reserved != k.reserved ==> a.ReserveWon? || a.Unreserve?) &&
       Rank(Do(s, t, a).pcs[t], k') + (if a.ReserveWon? || a.Unreserve? then k.n else 0) < Rank(s.pcs[t], k')
   {
+    if LooksAround(a) { OwnRankLooking(s, t, a); } else if LosesOrFails(a) { OwnRankLosing(s, t, a); } else { OwnRankAsking(s, t, a); }
+  }
+  predicate LooksAround(a: Act) { a.LoadHead? || a.LoadNext? || a.LookHead? || a.LoadWeight? || a.LoadPublished? || a.LoadReserved? || a.LoadLarge? || a.LoadCleanups? || a.BeginWalk? || a.Visit? }
+  predicate LosesOrFails(a: Act) { a.CarveLost? || a.ExtendLost? || a.InstallLost? || a.AdvanceLost? || a.LinkLost? || a.ReserveLost? || a.GrowLost? || a.RegisterLost? || a.NoFit? || a.NoChunk? || a.TooMuch? }
+  lemma OwnRankLooking(s: State, t: nat, a: Act)
+    requires Always(s) && Enabled(s, t, a) && !Begins(a) && !a.AdvanceWon? && Do(s, t, a).log == s.log && !Looks1(s, t, a) && LooksAround(a)
+    ensures Do(s, t, a).sides == s.sides
+    ensures var k, k' := ClockOf(s), ClockOf(Do(s, t, a));
+      k' == k.(reserved := k'.reserved) && (k'.reserved != k.reserved ==> a.ReserveWon? || a.Unreserve?) &&
+      Rank(Do(s, t, a).pcs[t], k') + (if a.ReserveWon? || a.Unreserve? then k.n else 0) < Rank(s.pcs[t], k')
+  {
+    assert PcOk(s, t);
+    var q, s' := s.pcs[t], Do(s, t, a);
+    assert s'.chain == s.chain && s'.bigs == s.bigs && s'.tick == s.tick;
+    assert |s'.pcs| == |s.pcs|;
+  }
+  lemma OwnRankLosing(s: State, t: nat, a: Act)
+    requires Always(s) && Enabled(s, t, a) && !Begins(a) && !a.AdvanceWon? && Do(s, t, a).log == s.log && !Looks1(s, t, a) && LosesOrFails(a)
+    ensures Do(s, t, a).sides == s.sides
+    ensures var k, k' := ClockOf(s), ClockOf(Do(s, t, a));
+      k' == k.(reserved := k'.reserved) && (k'.reserved != k.reserved ==> a.ReserveWon? || a.Unreserve?) &&
+      Rank(Do(s, t, a).pcs[t], k') + (if a.ReserveWon? || a.Unreserve? then k.n else 0) < Rank(s.pcs[t], k')
+  {
+    assert PcOk(s, t);
+    var q, s' := s.pcs[t], Do(s, t, a);
+    assert s'.chain == s.chain && s'.bigs == s.bigs && s'.tick == s.tick;
+    assert |s'.pcs| == |s.pcs|;
+  }
+  lemma OwnRankAsking(s: State, t: nat, a: Act)
+    requires Always(s) && Enabled(s, t, a) && !Begins(a) && !a.AdvanceWon? && Do(s, t, a).log == s.log && !Looks1(s, t, a) && !LooksAround(a) && !LosesOrFails(a)
+    ensures Do(s, t, a).sides == s.sides
+    ensures var k, k' := ClockOf(s), ClockOf(Do(s, t, a));
+      k' == k.(reserved := k'.reserved) && (k'.reserved != k.reserved ==> a.ReserveWon? || a.Unreserve?) &&
+      Rank(Do(s, t, a).pcs[t], k') + (if a.ReserveWon? || a.Unreserve? then k.n else 0) < Rank(s.pcs[t], k')
+  {
     assert PcOk(s, t);
     var q, s' := s.pcs[t], Do(s, t, a);
     assert s'.chain == s.chain && s'.bigs == s.bigs && s'.tick == s.tick;

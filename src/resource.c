@@ -504,8 +504,9 @@ static TSMBR_OUT_OF_LINE void *resource_allocate_beside(resource *r, size_t byte
 void *tsmbr_resource_carve(resource *r, size_t bytes, size_t alignment)
 {
     size_t lost = 0;
-    chunk *c = head_load_acquire(r);
-    void *block = c != NULL ? chunk_carve(c, bytes, alignment, CHUNK_INSIST, &lost) : NULL;
+    void *block = chunk_carve(head_load_acquire(r), bytes, alignment, 1, &lost);
+    if (block == NULL)
+        block = chunk_carve(head_load_acquire(r), bytes, alignment, CHUNK_INSIST, &lost);
     if (lost != 0)
         lost_add_relaxed(r, lost);
     return block;

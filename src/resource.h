@@ -12,8 +12,8 @@
 #define TSMBR_OUT_OF_LINE
 #endif
 
-/* A block from the current chunk, by the shared path alone. NULL if that has no room: going on to a kept one
- * here would make the same calls after a reset get other blocks than before. */
+/* A block from the current chunk, of which there is one, by the shared path alone. NULL if that has no room:
+ * going on to a kept one here would make the same calls after a reset get other blocks than before. */
 void *tsmbr_resource_carve(resource *r, size_t bytes, size_t alignment);
 
 /*@ requires resource_ok(r);

@@ -5,7 +5,8 @@
 #ifndef HARNESS_HPP
 #define HARNESS_HPP
 
-#include "model.hpp"
+#include "model.hpp" /* gives the library's words their meaning */
+
 #include "lane.h"
 #include "resource.h"
 
@@ -69,14 +70,14 @@ struct execution {
     bool running;    /* threads are */
     unsigned acting; /* for this thread, before they are */
     life lives[model::THREADS_MOST];
-    size_t top;   /* bytes of the memory in use */
+    size_t top; /* bytes of the memory in use */
     region regions[REGIONS_MOST];
     unsigned region_count;
     owner owners[model::THREADS_MOST];
-    size_t before;   /* bytes of blocks that were handed out then, and had no owner */
-    size_t perhaps;  /* bytes that were given up, and perhaps nobody can have */
+    size_t before;                        /* bytes of blocks that were handed out then, and had no owner */
+    size_t perhaps;                       /* bytes that were given up, and perhaps nobody can have */
     const unsigned char *room, *room_end; /* of the current chunk at that time */
-    size_t prepared; /* bytes of the memory that were in use before the threads began */
+    size_t prepared;                      /* bytes of the memory that were in use before the threads began */
     unsigned char uses[PREPARED_MOST / model::WORD][3]; /* of those, by word and kind of use: threads */
 };
 static execution now;

@@ -3,7 +3,8 @@
 
 #include "slot.h"
 static slots &all_slots = reinterpret_cast<slots &>(model::memory[model::SLOTS_AT]);
-static model::field<pthread_key_t> &key = reinterpret_cast<model::field<pthread_key_t> &>(model::memory[model::KEY_AT]);
+static model::field<pthread_key_t> &key =
+    reinterpret_cast<model::field<pthread_key_t> &>(model::memory[model::KEY_AT]);
 
 #include "chunk.c"
 #include "lane.c"

@@ -51,6 +51,7 @@ extern int error_number[THREADS_MOST];
 struct kind {
     void (*destroy)(void *model);
     void (*end)(void *model); /* the last use, when the memory is given back */
+    bool plain;               /* no atomic */
 };
 
 struct cell {
@@ -72,13 +73,21 @@ void end(rl::atomic<T> *)
 {
 }
 template <class M>
+struct is_plain {
+    static const bool value = false;
+};
+template <class T>
+struct is_plain<rl::var<T>> {
+    static const bool value = true;
+};
+template <class M>
 struct kind_of {
     static void destroy(void *m) { static_cast<M *>(m)->~M(); }
     static void end(void *m) { model::end(static_cast<M *>(m)); }
     static const kind is;
 };
 template <class M>
-const kind kind_of<M>::is = {destroy, end};
+const kind kind_of<M>::is = {destroy, end, is_plain<M>::value};
 
 /* The model of the word at an address, made at its first use. */
 template <class M>
@@ -90,7 +99,13 @@ M &at(const void *address)
         new (c->model) M;
         c->is = &kind_of<M>::is;
     } else if (c->is != &kind_of<M>::is) {
-        fail("one word used for two things", $);
+        if (!c->is->plain)
+            fail("one word used for two things", $);
+        /* Of a block that has become smaller: all that was done with it must have happened before. */
+        c->is->end(c->model);
+        c->is->destroy(c->model);
+        new (c->model) M;
+        c->is = &kind_of<M>::is;
     }
     return *reinterpret_cast<M *>(c->model);
 }

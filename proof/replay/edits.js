@@ -51,6 +51,10 @@ const edits = {
     return l[0] === "reset" && l[bar + 1] !== "|" && [[l.filter((_, i) => i !== bar + 1)]];
   },
   "cleanup not run": (lines, at, l) => l[0] === "reset" && l[last(l)] !== "|" && [[l.slice(0, -1)]],
+  "lane cursor moved": (lines, at, l) => is(l, "load", "lane_cursor") && l[3] !== "0" && [[set(l, 3, plus(l[3], 8))]],
+  "past the lane's end": (lines, at, l) => is(l, "store", "lane_cursor") && [[set(l, 3, plus(l[3], 4096))]],
+  "slot taken twice": (lines, at, l) => is(l, "cas", "slots") && l[3] !== "0" && [[l, l], 1],
+  "slot given twice": (lines, at, l) => is(l, "slot", "back") && [[l, l], 1],
   "reserved off by one": (lines, at, l) => l[0] === "rest" && [[set(l, 4, plus(l[4], 1))]],
 };
 
@@ -64,7 +68,7 @@ for (const [name, edit] of Object.entries(edits)) {
       if (!result) continue;
       found = true;
       const [instead, further = 0] = result;
-      const file = name.replace(/ /g, "-");
+      const file = name.replace(/ /g, "-").replace("'", "");
       const edited = [...lines.slice(0, at), ...instead, ...lines.slice(at + 1)].map(line => line.join(" "));
       fs.writeFileSync(directory + "/" + file + ".trace", edited.join("\n") + "\n");
       console.log(file + " " + (at + further + 1));

@@ -1,7 +1,8 @@
 /* record.c - the trace, one line an access or a call, to stdout.
  *
- *    THREAD load  WORD [CHUNK] VALUE             WORD: head large cleanups reserved next weight published
- * lane_cursor lane_end lanes slots THREAD cas   WORD [CHUNK] EXPECTED FOUND DESIRED [FIELDS of the chunk DESIRED]
+ *    THREAD load  WORD [CHUNK] VALUE             WORD: head large cleanups reserved next weight published,
+ *                                                lane_cursor lane_end lanes slots
+ *    THREAD cas   WORD [CHUNK] EXPECTED FOUND DESIRED [FIELDS of the chunk DESIRED]
  *    THREAD store WORD [CHUNK] VALUE
  *    THREAD cas   lanes | slots SLOT             1: won; the slot, from 1 on, 0: lost
  *    THREAD slot  back
