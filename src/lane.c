@@ -6,6 +6,9 @@
 
 /* Nothing has been handed out of it. Its first block is just that, as it was when the chunk was installed
  * for it: so after a reset the same calls get the same blocks. */
+/*@ requires shared(c);
+  @ assigns \nothing;
+  @*/
 static bool chunk_is_new(const chunk *c)
 {
     return next_load_relaxed(c) == 0;
@@ -13,13 +16,32 @@ static bool chunk_is_new(const chunk *c)
 
 /* Whether the run ends where c's carved part ends. Not if that is empty: then what ends there is in
  * memory that happens to lie before c. */
+/*@ requires lists_ok && run_kept_in(run) && run_ok(run) && shared(c) && placed(c) && seen <= c->capacity;
+  @ assigns \nothing;
+  @ ensures \result ==> home != \null && home->allocation_ptr == c->allocation_ptr && run_to == seen;
+  @*/
 static bool run_is_last(const tsmbr_lane *run, const chunk *c, size_t seen)
 {
+    /*@ assert home == \null ==> address(run->end) == 0; */
+    /*@ assert home != \null ==> address(home->allocation_ptr + run_to) == base(home) + run_to; */
+    /*@ assert home != \null ==> start_of(address(run->end)) == home->allocation_ptr; */
+    /*@ assert seen != 0 ==> address(c->allocation_ptr + seen) == base(c) + seen; */
+    /*@ assert seen != 0 ==> start_of(base(c) + seen) == c->allocation_ptr; */
     return seen != 0 && (size_t)(uintptr_t)run->end == chunk_base(c) + seen;
 }
 
 /* A block that begins in what is left of the run and ends in `size` bytes more of c, or as many as c
  * still has: ExtendWon. One thread alone fills its chunk this way without a gap. */
+/*@ requires shared(c) && placed(c) && lists_ok && run_kept_in(run) && run_ok(run) && run_full(run, bytes, alignment);
+  @ requires \valid(lost) && apart((char *)lost, sizeof(*lost)) && \separated(run, lost);
+  @ requires 0 < bytes && power_of_two(alignment) && won == \null;
+  @ assigns TAKEN, RUN, run->cursor, run->end, *lost;
+  @ ensures lists: lists_ok;
+  @ ensures lies: run_lies;
+  @ ensures run: run_stands(run);
+  @ ensures no: \result == \null ==> won == \null && run_same;
+  @ ensures yes: \result != \null ==> won == c && extended(\result, bytes, alignment);
+  @*/
 static void *run_extend(chunk *c, tsmbr_lane *run, size_t size, size_t bytes, size_t alignment, size_t *lost)
 {
     size_t seen = next_load_relaxed(c);
@@ -30,17 +52,29 @@ static void *run_extend(chunk *c, tsmbr_lane *run, size_t size, size_t bytes, si
     if (!place_fit((size_t)(uintptr_t)run->cursor, run_left(run) + (c->capacity - seen), 0, bytes, alignment,
                    &offset, &used))
         return NULL;
+    /*@ assert home != \null && run_to == seen && run_at + used <= c->capacity; */
+    /*@ assert used > run_to - run_at; */
     size_t needed = used > run_left(run) ? used - run_left(run) : 0;
     size_t more = c->capacity - seen < size ? c->capacity - seen : size;
     if (more < needed)
         more = needed;
+    /*@ assert run_at + used <= run_to + more <= c->capacity && 0 < more; */
     if (!next_cas_acquire(c, &seen, seen + more)) {
         ++*lost;
         return NULL;
     }
+    /*@ assert won == c && won_from == run_to && won_to == run_to + more; */
     void *block = run->cursor + offset;
+    /*@ assert chunk_ok(c) && block == c->allocation_ptr + (run_at + offset) && run_at + offset < c->capacity; */
+    /*@ assert block != \null; */
     run->cursor += used;
     run->end += more;
+    /*@ ghost home = c; */
+    /*@ ghost run_at += used; */
+    /*@ ghost run_to += more; */
+    /*@ assert lists_ok; */
+    /*@ assert run_lies; */
+    /*@ assert run_ok(run); */
     return block;
 }
 
@@ -59,6 +93,9 @@ void *tsmbr_run_refill(resource *r, chunk *c, tsmbr_lane *run, size_t bytes, siz
                 unused_add_relaxed(r, run_left(run));
             run->cursor = (unsigned char *)block + bytes;
             run->end = (unsigned char *)block + fresh;
+            /*@ ghost home = c; */
+            /*@ ghost run_at = won_to - fresh + bytes; */
+            /*@ ghost run_to = won_to; */
         }
     }
     if (block == NULL)
@@ -81,8 +118,11 @@ bool tsmbr_run_grow(resource *r, tsmbr_lane *run, size_t grown, size_t *lost)
             return false;
         }
         run->end += more;
+        /*@ ghost home = c; */
+        /*@ ghost run_to += more; */
     }
     run->cursor += grown;
+    /*@ ghost run_at += grown; */
     return true;
 }
 
@@ -90,6 +130,7 @@ void tsmbr_run_shrink(resource *r, tsmbr_lane *run, size_t given_up, size_t *los
 {
     if (given_up <= PLACE_RUN_MOST && run_left(run) <= PLACE_RUN_MOST - given_up) {
         run->cursor -= given_up;
+        /*@ ghost run_at -= given_up; */
         return;
     }
     chunk *c = head_load_acquire(r);
@@ -102,6 +143,8 @@ void tsmbr_run_shrink(resource *r, tsmbr_lane *run, size_t given_up, size_t *los
     }
     run->cursor -= given_up;
     run->end = run->cursor;
+    /*@ ghost run_at -= given_up; */
+    /*@ ghost run_to = run_at; */
 }
 
 /* ------------------------------------------------------------------------------- lane tables -- */
@@ -109,6 +152,16 @@ void tsmbr_run_shrink(resource *r, tsmbr_lane *run, size_t given_up, size_t *los
 /* This thread's lane, for which a table is made if there is none: a block that the library allocates for
  * itself. NULL if c is too small for one, or the current chunk has no room. The thread is busy, so no handler of its
  * own has been here in between. */
+/*@ requires resource_ok(r) && thread_apart(r) && lane_ok && shared(c) && chunk_seen == 1 && won == \null;
+  @ requires thread == &this_thread && this_thread.group != 0;
+  @ requires \valid(lost) && apart((char *)lost, sizeof(*lost)) && \separated(lost, r);
+  @ requires \separated(lost, THREAD) && \separated(lost, tables + (0 .. tables_count - 1));
+  @ assigns TAKEN, run_at, TABLE, *lost;
+  @ ensures lists: lists_ok;
+  @ ensures resource: resource_ok(r);
+  @ ensures kept: won == \null && run_at == \old(run_at) && opened == \null;
+  @ ensures yes: \result != \null ==> lane_lies(\result);
+  @*/
 static lane *lane_make(resource *r, const chunk *c, const thread_state *thread, size_t *lost)
 {
     unsigned group = thread->group;
@@ -120,6 +173,17 @@ static lane *lane_make(resource *r, const chunk *c, const thread_state *thread, 
     if (memory == NULL)
         return NULL;
     table = (lane *)(void *)(memory + ((0 - (size_t)(uintptr_t)memory) & (LANE_LINE - 1)));
+    /*@ ghost size_t way = (0 - (size_t)(uintptr_t)memory) & (LANE_LINE - 1); */
+    /*@ ghost size_t lanes = (bytes - (LANE_LINE - 1)) / sizeof(lane); */
+    /*@ assert way < LANE_LINE && lanes == group_size(group); */
+    /*@ ghost table_begins(table, lanes, memory, way, bytes); */
+    /*@ loop invariant lists_ok;
+      @ loop invariant resource_ok(r);
+      @ loop invariant thread_ok && this_thread.group == group;
+      @ loop invariant run_at == \at(run_at, Pre) && won == \null;
+      @ loop invariant 0 <= i <= opened_count;
+      @ loop assigns i, run_at, tables[0 .. tables_count - 1].next_bytes;
+      @*/
     for (unsigned i = 0; i < slot_group_size(group); i++)
         lane_init(&table[i]);
     if (!lanes_cas_release(r, group, table)) {
@@ -128,6 +192,8 @@ static lane *lane_make(resource *r, const chunk *c, const thread_state *thread, 
         unused_add_relaxed(r, bytes);
         table = lanes_load_acquire(r, group);
     }
+    /*@ assert holds(group, this_thread.offset); */
+    /*@ assert lane_lies((lane *)((unsigned char *)table + this_thread.offset)); */
     return lane_in(table, thread);
 }
 

@@ -92,11 +92,22 @@ static inline bool place_fit(size_t base, size_t capacity, size_t next, size_t b
 
 /* How far from `cursor`, an address, a block lies in a lane that has `room` bytes from there. False also
  * for no bytes, and for an alignment that is none: those go a longer way. */
+/*@ requires cursor + room <= SIZE_MAX && (cursor == 0 ==> room == 0);
+  @ requires \valid(padding);
+  @ assigns *padding;
+  @ ensures exact: \result <==> power_of_two(alignment) && 0 < bytes && padding(cursor, alignment) + bytes <= room;
+  @ ensures yes: \result ==> fits(cursor, room, 0, bytes, alignment, *padding);
+  @ ensures close: \result ==> *padding < alignment;
+  @*/
 static inline bool place_bump(size_t cursor, size_t room, size_t bytes, size_t alignment, size_t *padding)
 {
     *padding = (0 - cursor) & (alignment - 1);
+    /*@ assert cursor == 0 ==> *padding == 0; */
+    /*@ assert alignment == 0 && cursor != 0 ==> *padding == SIZE_MAX + 1 - cursor; */
+    /*@ assert power_of_two(alignment) ==> 0 < alignment && *padding == padding(cursor, alignment); */
     return *padding <= room && bytes - 1 < room - *padding && (alignment & (alignment - 1)) == 0;
 }
+
 /*@ // A record after the first `capacity` bytes of a chunk: on a line of its own, inside the chunk.
   @ predicate record_lies(integer base, integer total, integer capacity) =
   @     0 <= capacity && capacity + PLACE_RECORD <= total && (base + capacity) % PLACE_LINE == 0;
@@ -194,6 +205,11 @@ static inline bool place_shares(size_t need, size_t total)
 /* How many bytes a lane takes at once from a chunk of so much capacity, if it wants `wanted`: so few that
  * what many lanes leave unused is a small part of the chunk, so many that one carve serves many blocks.
  * 0 if that cannot be had of a chunk so small. */
+/*@ assigns \nothing;
+  @ ensures \let most = \min(capacity / PLACE_RUN_PART, PLACE_RUN_MOST);
+  @     \result == (most < PLACE_RUN_LEAST ? 0 : \max(\max(PLACE_RUN_LEAST, most / 16), \min(wanted, most)));
+  @ ensures \result <= capacity / PLACE_RUN_PART && \result <= PLACE_RUN_MOST;
+  @*/
 static inline size_t place_run(size_t wanted, size_t capacity)
 {
     size_t most = capacity / PLACE_RUN_PART < PLACE_RUN_MOST ? capacity / PLACE_RUN_PART : PLACE_RUN_MOST;
@@ -204,6 +220,10 @@ static inline size_t place_run(size_t wanted, size_t capacity)
 }
 
 /* What the tables of a chunk's first lanes take from it, at most; more threads take more. */
+/*@ assigns \nothing;
+  @ ensures \result <= capacity / PLACE_RUN_PART && \result <= 1024;
+  @ ensures \result == 0 <==> capacity < PLACE_LANES_FROM;
+  @*/
 static inline size_t place_tables(size_t capacity)
 {
     size_t part = capacity / PLACE_RUN_PART;
@@ -211,6 +231,10 @@ static inline size_t place_tables(size_t capacity)
 }
 
 /* Whether a block is so small that a run of `run` bytes serves many of its kind. */
+/*@ requires power_of_two(alignment);
+  @ assigns \nothing;
+  @ ensures \result <==> alignment <= run / 8 && bytes + (alignment - 1) <= run / 8;
+  @*/
 static inline bool place_run_serves(size_t run, size_t bytes, size_t alignment)
 {
     REQUIRE(place_alignment_ok(alignment));

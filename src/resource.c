@@ -439,7 +439,7 @@ static const tsmbr_upstream in_handler;
 
 /* Everything after the first attempt, out of the way of the fast path. */
 /*@ requires resource_ok(r) && idle && 0 < bytes;
-  @ requires upstream == \null || upstream == &no_upstream || upstream_ok(upstream);
+  @ requires upstream == \null || upstream == &no_upstream || upstream == &in_handler || upstream_ok(upstream);
   @ assigns TAKEN, OWED, errno, STORE;
   @ ensures resource_ok(r);
   @ ensures answered(\result, bytes, alignment);
@@ -475,11 +475,12 @@ static TSMBR_COLD void *resource_allocate_slow(resource *r, size_t bytes, size_t
 /* Beside the lane: from the current chunk, with more for the lane if it may be, or from a new one. Without
  * lanes this is the whole of a call: LoadHead, LoadNext, CarveWon. A NULL upstream is the resource's own,
  * which is looked up only when it is needed. Leaves errno alone. */
-/*@ requires resource_ok(r) && idle;
-  @ requires upstream == \null || upstream == &no_upstream || upstream_ok(upstream);
-  @ assigns TAKEN, OWED, errno, STORE;
-  @ ensures resource_ok(r);
-  @ ensures answered(\result, \max(1, bytes), alignment);
+/*@ requires resource_ok(r) && thread_apart(r) && lane_ok && idle;
+  @ requires upstream == \null || upstream == &no_upstream || upstream == &in_handler || upstream_ok(upstream);
+  @ assigns CALL, errno;
+  @ ensures lies: run_lies;
+  @ ensures done: settled;
+  @ ensures served: served(\result, \max(1, bytes), alignment);
   @ ensures errno == \old(errno);
   @*/
 static TSMBR_OUT_OF_LINE void *resource_allocate_beside(resource *r, size_t bytes, size_t alignment,
@@ -488,6 +489,7 @@ static TSMBR_OUT_OF_LINE void *resource_allocate_beside(resource *r, size_t byte
     size_t lost = 0;
     bytes = place_bytes(bytes);
     chunk *c = head_load_acquire(r);
+    /*@ ghost if (c) sees_chunk(c); */
     if (c != NULL && place_alignment_ok(alignment)) {
         void *block = (r->flags & TSMBR_SHARED_ONLY) != 0 || c->capacity < PLACE_LANES_FROM
                           ? chunk_carve(c, bytes, alignment, 1, &lost)
@@ -526,6 +528,14 @@ static TSMBR_COLD void *refuse(size_t alignment)
 
 /* The fast path of all three is Bump. A NULL upstream is the resource's own, which is looked up only
  * when it is needed. errno changes only where a request fails. */
+/*@ requires resource_ok(r) && thread_apart(r) && lane_ok && idle;
+  @ requires upstream == \null || upstream == &no_upstream || upstream_ok(upstream);
+  @ assigns CALL, errno;
+  @ ensures lies: run_lies;
+  @ ensures done: settled;
+  @ ensures served: served(\result, \max(1, bytes), alignment);
+  @ ensures \result != \null ==> errno == \old(errno);
+  @*/
 static TSMBR_OUT_OF_LINE void *resource_allocate_or_refuse(resource *r, size_t bytes, size_t alignment,
                                                            const tsmbr_upstream *upstream)
 {
@@ -533,9 +543,11 @@ static TSMBR_OUT_OF_LINE void *resource_allocate_or_refuse(resource *r, size_t b
     return block != NULL ? block : refuse(alignment);
 }
 
-/*@ requires usable(self) && idle;
-  @ assigns TAKEN, OWED, errno, STORE;
-  @ ensures answered(\result, \max(1, bytes), alignment);
+/*@ requires usable(self) && idle && lane_ok;
+  @ assigns CALL, errno;
+  @ ensures lies: run_lies;
+  @ ensures done: settled;
+  @ ensures served: served(\result, \max(1, bytes), alignment);
   @ ensures \result != \null ==> errno == \old(errno);
   @*/
 void *tsmbr_allocate(tsmbr_resource *self, size_t bytes, size_t alignment)
@@ -564,9 +576,11 @@ void *tsmbr_allocate_or_call(tsmbr_resource *self, size_t bytes, size_t alignmen
     return resource_allocate_or_call(r, bytes, alignment, otherwise, context);
 }
 
-/*@ requires usable(self) && idle;
-  @ assigns TAKEN, OWED, errno, STORE;
-  @ ensures answered(\result, \max(1, bytes), alignment);
+/*@ requires usable(self) && idle && lane_ok;
+  @ assigns CALL, errno;
+  @ ensures lies: run_lies;
+  @ ensures done: settled;
+  @ ensures served: served(\result, \max(1, bytes), alignment);
   @ ensures errno == \old(errno);
   @*/
 void *tsmbr_try_allocate(tsmbr_resource *self, size_t bytes, size_t alignment)
@@ -578,9 +592,11 @@ void *tsmbr_try_allocate(tsmbr_resource *self, size_t bytes, size_t alignment)
     return resource_allocate_beside(r, bytes, alignment, &in_handler);
 }
 
-/*@ requires usable(self) && idle && (upstream == \null || upstream_ok(upstream));
-  @ assigns TAKEN, OWED, errno, STORE;
-  @ ensures answered(\result, \max(1, bytes), alignment);
+/*@ requires usable(self) && idle && lane_ok && (upstream == \null || upstream_ok(upstream));
+  @ assigns CALL, errno;
+  @ ensures lies: run_lies;
+  @ ensures done: settled;
+  @ ensures served: served(\result, \max(1, bytes), alignment);
   @ ensures \result != \null ==> errno == \old(errno);
   @*/
 void *tsmbr_allocate_from(tsmbr_resource *self, size_t bytes, size_t alignment, const tsmbr_upstream *upstream)
@@ -592,9 +608,11 @@ void *tsmbr_allocate_from(tsmbr_resource *self, size_t bytes, size_t alignment, 
     return resource_allocate_or_refuse(r, bytes, alignment, upstream != NULL ? upstream : &no_upstream);
 }
 
-/*@ requires usable(self) && idle;
-  @ assigns TAKEN, OWED, errno, STORE;
-  @ ensures answered(\result, \max(1, count * size), alignment);
+/*@ requires usable(self) && idle && lane_ok;
+  @ assigns CALL, errno;
+  @ ensures lies: run_lies;
+  @ ensures done: settled;
+  @ ensures served: served(\result, \max(1, count * size), alignment);
   @ ensures \result != \null ==> errno == \old(errno);
   @*/
 void *tsmbr_allocate_array(tsmbr_resource *self, size_t count, size_t size, size_t alignment)
@@ -617,6 +635,18 @@ void tsmbr_deallocate(tsmbr_resource *self, void *ptr, size_t bytes, size_t alig
 
 /* Whether the block that ends at `ptr + old_bytes` is the last of this thread's lane in r, and if so, its
  * new size, if it can be had. */
+/*@ requires resource_ok(r) && thread_apart(r) && lane_ok && idle && ptr != \null && \valid(resized) && apart((char *)resized, sizeof(*resized));
+  @ requires \separated(resized, THREAD) && \separated(resized, mine) && 0 < old_bytes && 0 < new_bytes && old_bytes != new_bytes;
+  @ requires owner: owns_block(ptr, old_bytes);
+  @ assigns TAKEN, RUN, LANE, *resized;
+  @ ensures lies: run_lies;
+  @ ensures other: !\result ==> won == \null && run_same;
+  @ ensures grown: \result && *resized && new_bytes > old_bytes ==> run_grown(new_bytes - old_bytes) &&
+  @     base(\old(home)) + \old(run_at) == owner_end;
+  @ ensures shrunk: \result && new_bytes < old_bytes ==> *resized && won == \null &&
+  @     (run_same || run_shrunk(old_bytes - new_bytes));
+  @ ensures kept: \result && !*resized ==> won == \null && run_same;
+  @*/
 static bool lane_resize(resource *r, unsigned char *ptr, size_t old_bytes, size_t new_bytes, bool *resized)
 {
     thread_state *thread = TSMBR_THREAD;
@@ -641,7 +671,7 @@ static bool lane_resize(resource *r, unsigned char *ptr, size_t old_bytes, size_
 
 /* The same for the last block of the current chunk. */
 /*@ requires resource_ok(r) && idle && 0 < old_bytes && 0 < new_bytes && old_bytes != new_bytes && ptr != \null;
-  @ requires owner: owner_begin == (size_t)(uintptr_t)ptr && owner_end == owner_begin + old_bytes;
+  @ requires owner: owns_block(ptr, old_bytes);
   @ assigns TAKEN;
   @ ensures grown: \result && new_bytes > old_bytes ==> won != \null && base(won) + won_from == owner_end &&
   @     won_to <= won->capacity && base(won) + won_to == owner_begin + new_bytes;
@@ -669,6 +699,18 @@ static bool chunk_resize(resource *r, const unsigned char *ptr, size_t old_bytes
     return false;
 }
 
+/*@ requires usable(self) && idle && lane_ok;
+  @ requires owner: ptr != \null ==> owns_block(ptr, \max(1, old_bytes));
+  @ assigns TAKEN, RUN, LANE;
+  @ ensures lies: run_lies;
+  @ ensures grown: \result && \max(1, new_bytes) > \max(1, old_bytes) ==>
+  @     (won != \null && run_same && base(won) + won_from == owner_end && won_to <= won->capacity &&
+  @         base(won) + won_to == owner_begin + \max(1, new_bytes)) ||
+  @     (run_grown(\max(1, new_bytes) - \max(1, old_bytes)) && base(\old(home)) + \old(run_at) == owner_end);
+  @ ensures shrunk: \max(1, new_bytes) <= \max(1, old_bytes) ==> won == \null &&
+  @     (run_same || run_shrunk(\max(1, old_bytes) - \max(1, new_bytes)));
+  @ ensures kept: !\result ==> won == \null && run_same;
+  @*/
 bool tsmbr_try_resize(tsmbr_resource *self, void *ptr, size_t old_bytes, size_t new_bytes)
 {
     resource *r = resource_of(self);

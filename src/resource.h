@@ -14,6 +14,11 @@
 
 /* A block from the current chunk, of which there is one, by the shared path alone. NULL if that has no room:
  * going on to a kept one here would make the same calls after a reset get other blocks than before. */
+/*@ requires resource_ok(r) && chunk_seen == 1 && won == \null && 0 < bytes && power_of_two(alignment);
+  @ assigns TAKEN;
+  @ ensures no: \result == \null ==> won == \null;
+  @ ensures yes: \result != \null ==> took(\result, bytes, alignment);
+  @*/
 void *tsmbr_resource_carve(resource *r, size_t bytes, size_t alignment);
 
 /*@ requires resource_ok(r);

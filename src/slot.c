@@ -64,6 +64,7 @@ static void key_delete(void)
     (void)pthread_key_delete(key);
 }
 
+/*@ assigns \nothing; */
 static bool key_set(thread_state *thread)
 {
     return pthread_setspecific(key, thread) == 0;

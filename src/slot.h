@@ -14,9 +14,28 @@
 #include "steps.h"
 
 /* Group 0 has no slots: it is that of a thread without one. */
+/*@ // After group - 1 halvings, the last of which was of one or more.
+  @ predicate halved(integer slot, integer left, integer group) =
+  @     (group == 1 && left == slot) || (group == 2 && left == slot / 2 && 1 <= slot) ||
+  @     (group == 3 && left == slot / 4 && 2 <= slot) || (group == 4 && left == slot / 8 && 4 <= slot) ||
+  @     (group == 5 && left == slot / 16 && 8 <= slot) || (group == 6 && left == slot / 32 && 16 <= slot) ||
+  @     (group == 7 && left == slot / 64 && 32 <= slot) || (group == 8 && left == slot / 128 && 64 <= slot) ||
+  @     (group == 9 && left == slot / 256 && 128 <= slot);
+  @*/
+
+/*@ requires slot < SLOTS;
+  @ assigns \nothing;
+  @ ensures \result < SLOT_GROUPS;
+  @ ensures slot == 0 ==> \result == 1;
+  @ ensures slot != 0 ==> 2 <= \result && group_size(\result) <= slot && slot < 2 * group_size(\result);
+  @*/
 static inline unsigned slot_group(unsigned slot)
 {
     unsigned group = 1;
+    /*@ loop invariant halved(\at(slot, Pre), slot, group);
+      @ loop assigns slot, group;
+      @ loop variant slot;
+      @*/
     while (slot != 0) {
         slot /= 2;
         ++group;
@@ -24,23 +43,46 @@ static inline unsigned slot_group(unsigned slot)
     return group;
 }
 
+/*@ requires 0 < group < SLOT_GROUPS;
+  @ assigns \nothing;
+  @ ensures \result == group_size(group) && 0 < \result <= 256;
+  @*/
 static inline unsigned slot_group_size(unsigned group)
 {
+    /*@ assert 2 <= group ==> 1 <= (1 << (group - 2)) <= 256; */
     return group < 2 ? group : 1u << (group - 2);
 }
 
 /* The lowest free slot, which is the caller's then; SLOTS if there is none, or others were faster so often
  * that it is no time for it: a thread can do without, and try again.
  * Progress: wait-free. */
+/*@ assigns \nothing;
+  @ ensures \result == SLOTS || (\result < SLOTS && has(\result));
+  @*/
 static inline unsigned slots_take(slots *s)
 {
     unsigned losses = 0;
+    /*@ loop invariant 0 <= w <= SLOT_WORDS && losses < SLOT_LOSSES;
+      @ loop assigns w, losses;
+      @*/
     for (unsigned w = 0; w < SLOT_WORDS; w++) {
         size_t seen = slots_load_relaxed(s, w);
+        /*@ loop invariant losses < SLOT_LOSSES;
+          @ loop assigns seen, losses;
+          @ loop variant SLOT_LOSSES - losses;
+          @*/
         while (seen != SIZE_MAX) {
             size_t lowest = ~seen & (seen + 1);
+            /*@ assert (seen | lowest) == seen + lowest; */
+            /*@ assert power_of_two(lowest); */
+            /*@ ghost size_t taken = lowest; */
+            /*@ ghost size_t before = seen; */
             if (slots_cas_acquire(s, w, &seen, seen | lowest)) {
                 unsigned bit = 0;
+                /*@ loop invariant power_of_two(lowest) && taken == (lowest << bit) && bit < SLOT_BITS;
+                  @ loop assigns lowest, bit;
+                  @ loop variant lowest;
+                  @*/
                 for (; lowest != 1; lowest /= 2)
                     ++bit;
                 return w * SLOT_BITS + bit;
@@ -53,6 +95,9 @@ static inline unsigned slots_take(slots *s)
 }
 
 /* Leave a slot to the next thread. Progress: wait-free. */
+/*@ requires slot < SLOTS && has(slot);
+  @ assigns \nothing;
+  @*/
 static inline void slots_give(slots *s, unsigned slot)
 {
     slots_and_release(s, slot / SLOT_BITS, ~((size_t)1 << slot % SLOT_BITS));
@@ -85,15 +130,26 @@ extern _Thread_local thread_state tsmbr_thread TSMBR_THREAD_MODEL;
 
 /* Take a slot for this thread. False if it has one, has ended, or there is none to be had.
  * Not for signal handlers: the system is asked to tell when the thread ends. */
+/*@ requires thread == &this_thread && thread_ok;
+  @ assigns SLOT;
+  @ ensures thread_ok;
+  @ ensures \result ==> this_thread.group != 0;
+  @*/
 bool tsmbr_thread_take(thread_state *thread);
 
 /* From here to thread_leave the thread's lanes are hidden from its signal handlers. */
+/*@ requires \valid(thread);
+  @ assigns thread->busy;
+  @*/
 static inline void thread_enter(thread_state *thread)
 {
     thread->busy = 1;
     SIGNAL_FENCE();
 }
 
+/*@ requires \valid(thread);
+  @ assigns thread->busy;
+  @*/
 static inline void thread_leave(thread_state *thread)
 {
     SIGNAL_FENCE();

@@ -1,6 +1,8 @@
 /* What calls cost, counted: steps, shared read-modify-writes, upstream calls, bytes held. No clock. */
 #include "hook.h"
 
+#include "place.h"
+
 #include "support.h"
 
 #include <stdatomic.h>
@@ -185,7 +187,8 @@ static void sixteen_threads_hold_little_more_than_was_asked(void **state)
     assert_int_equal(l.refused, 0);
     asked = l.each * 16 * BLOCK;
     assert_in_range(s.allocated_bytes, asked, asked + asked / 1000); /* the padding of runs */
-    assert_true(ratio <= (asked >> 30 != 0 ? 1.10 : 1.25));
+    /* The room in the last chunk, what lanes hold ready, and a hundredth: 1.03 for a GiB. */
+    assert_true(s.reserved_bytes <= asked + asked / 100 + PLACE_GROWTH_CAP + 16 * PLACE_RUN_MOST);
     tsmbr_destroy(&l.r);
 }
 

@@ -26,7 +26,8 @@ TEST(lanes, containers_of_many_threads_on_one_pool)
             EXPECT_EQ(&lane.shared(), &pool);
             std::pmr::unordered_map<std::pmr::string, std::pmr::vector<std::size_t>> map(&lane);
             for (std::size_t i = 0; i < 2000; ++i)
-                map[std::pmr::string("a key that is long enough to be elsewhere ") += std::to_string(i % 300).c_str()]
+                map[std::pmr::string("a key that is long enough to be elsewhere ") +=
+                    std::to_string(i % 300).c_str()]
                     .push_back(i * thread_count + self);
             EXPECT_EQ(map.size(), 300u);
             for (const auto &[key, numbers] : map) {

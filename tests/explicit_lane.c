@@ -19,8 +19,8 @@ static void fixed_open(fixed *f, size_t size)
     f->size = size;
     f->buffer = aligned_alloc(4096, (size + 4095) / 4096 * 4096);
     assert_non_null(f->buffer);
-    tsmbr_init(&f->r, &(tsmbr_config){
-                          .upstream = tsmbr_null_upstream(), .buffer = f->buffer, .buffer_size = size});
+    tsmbr_init(&f->r,
+               &(tsmbr_config){.upstream = tsmbr_null_upstream(), .buffer = f->buffer, .buffer_size = size});
 }
 
 static void fixed_close(fixed *f)
@@ -140,6 +140,65 @@ static void closing_after_the_chunk_was_left(void **state)
     assert_int_equal(statistics_of(&r).wasted_bytes, before + left);
     tsmbr_destroy(&r);
     watch_close(&w);
+}
+
+/* Memory behind the caller's buffer. */
+typedef struct behind {
+    unsigned char *memory;
+    size_t bytes;
+} behind;
+
+static void *grant_behind(void *context, size_t bytes, size_t alignment)
+{
+    (void)alignment;
+    const behind *b = context;
+    return bytes == b->bytes ? b->memory : NULL;
+}
+
+static void take_behind(void *context, void *ptr, size_t bytes, size_t alignment)
+{
+    (void)alignment;
+    behind *b = context;
+    assert_ptr_equal(ptr, b->memory);
+    assert_int_equal(bytes, b->bytes);
+    b->bytes = 0;
+}
+
+/* A lane at the end of the caller's buffer; the current chunk is empty and begins there, as it may. They are
+ * neighbours, but not in one chunk. */
+static void an_empty_chunk_behind_the_lane_is_left_alone(void **state)
+{
+    (void)state;
+    enum { FIRST = 1 << 16, SECOND = 2048 };
+    tsmbr_resource r;
+    tsmbr_lane l;
+    unsigned char *buffer = aligned_alloc(4096, FIRST + 4096);
+    assert_non_null(buffer);
+    behind b = {buffer + FIRST, SECOND};
+    const tsmbr_upstream u = {grant_behind, take_behind, &b};
+    /* Of what the limit leaves, half is asked for. */
+    tsmbr_init(&r, &(tsmbr_config){.upstream = &u, .buffer = buffer, .buffer_size = FIRST, .limit = 2 * SECOND});
+    unsigned char *p = NULL;
+    while (p != b.memory)
+        p = tsmbr_allocate(&r, 100, 1);
+    tsmbr_reset(&r, SIZE_MAX);
+    size_t served = 0;
+    tsmbr_lane_open(&l, &r);
+    for (; l.end != buffer + FIRST; served++)
+        assert_non_null(tsmbr_lane_allocate(&l, 1, 1));
+    size_t left = (size_t)(l.end - l.cursor);
+    assert_true(left > 0 && served + left == FIRST);
+    /* Makes the kept chunk the current one, which cannot serve this, either. */
+    assert_null(tsmbr_try_allocate(&r, SECOND, 1));
+    assert_false(tsmbr_try_resize(&r, l.cursor - 1, 1, left + 2));
+    tsmbr_lane_close(&l);
+    tsmbr_statistics s = statistics_of(&r);
+    assert_int_equal(s.allocated_bytes, served);
+    assert_int_equal(s.wasted_bytes, left);
+    assert_ptr_equal(tsmbr_allocate(&r, 10, 1), b.memory);
+    tsmbr_destroy(&r);
+    assert_int_equal(b.bytes, 0);
+    free(buffer);
 }
 
 static void errors_are_those_of_allocate(void **state)
@@ -262,8 +321,8 @@ static void lanes_and_shared_calls_mix(void **state)
         size_t asked = 0, resized = 0;
         for (int i = 0; i < 5000; i++) {
             size_t bytes = 1 + dice_size(&d, 300), which = dice_below(&d, LANES + 2);
-            unsigned char *p = which < LANES ? tsmbr_lane_allocate(&l[which], bytes, 1)
-                                             : tsmbr_allocate(&r, bytes, 1);
+            unsigned char *p =
+                which < LANES ? tsmbr_lane_allocate(&l[which], bytes, 1) : tsmbr_allocate(&r, bytes, 1);
             assert_non_null(p);
             if (dice_below(&d, 10) == 0 && tsmbr_try_resize(&r, p, bytes, bytes + 9)) {
                 bytes += 9;
@@ -349,6 +408,7 @@ int main(void)
         cmocka_unit_test(closing_gives_the_tail_back),
         cmocka_unit_test(closing_is_a_waste_if_others_came_behind),
         cmocka_unit_test(closing_after_the_chunk_was_left),
+        cmocka_unit_test(an_empty_chunk_behind_the_lane_is_left_alone),
         cmocka_unit_test(errors_are_those_of_allocate),
         cmocka_unit_test(chunks_follow_by_the_upstream),
         cmocka_unit_test(kept_chunks_are_memory_already_held),

@@ -25,10 +25,9 @@ static void fixed_open(fixed *f, size_t size, unsigned flags)
     f->size = size;
     f->buffer = aligned_alloc(4096, (size + 4095) / 4096 * 4096);
     assert_non_null(f->buffer);
-    tsmbr_init(&f->r, &(tsmbr_config){.upstream = tsmbr_null_upstream(),
-                                      .buffer = f->buffer,
-                                      .buffer_size = size,
-                                      .flags = flags});
+    tsmbr_init(&f->r,
+               &(tsmbr_config){
+                   .upstream = tsmbr_null_upstream(), .buffer = f->buffer, .buffer_size = size, .flags = flags});
 }
 
 static void fixed_close(fixed *f)
@@ -93,9 +92,9 @@ typedef struct shape {
 } shape;
 
 static const shape shapes[] = {
-    {"1 byte", 1, 1, 1, false},         {"16 bytes", 16, 16, 16, false},
-    {"64 bytes", 64, 64, 64, false},    {"1 to 100 bytes", 1, 100, 1, false},
-    {"1 to 256, any", 1, 256, 64, true}, {"1 to 1000 bytes", 1, 1000, 8, true},
+    {"1 byte", 1, 1, 1, false},           {"16 bytes", 16, 16, 16, false},
+    {"64 bytes", 64, 64, 64, false},      {"1 to 100 bytes", 1, 100, 1, false},
+    {"1 to 256, any", 1, 256, 64, true},  {"1 to 1000 bytes", 1, 1000, 8, true},
     {"24 to 48 bytes", 24, 48, 8, false},
 };
 enum { SHAPES = sizeof shapes / sizeof *shapes };
@@ -123,14 +122,24 @@ static size_t served_by_bump(const fixed *f, const shape *s, dice d)
     }
 }
 
+/* Whether a block is where it may be. */
+static bool in_place(const fixed *f, const unsigned char *ptr, size_t bytes, size_t alignment)
+{
+    size_t at = (size_t)(uintptr_t)ptr - (size_t)(uintptr_t)f->buffer;
+    return (size_t)(uintptr_t)ptr % alignment == 0 && at < f->size && bytes <= f->size - at;
+}
+
 static size_t served_by_lane(fixed *f, const shape *s, dice d)
 {
     size_t served = 0;
     for (;;) {
-        size_t bytes = shape_bytes(s, &d);
-        if (tsmbr_allocate(&f->r, bytes, shape_alignment(s, &d)) == NULL)
+        size_t bytes = shape_bytes(s, &d), alignment = shape_alignment(s, &d);
+        const unsigned char *ptr = tsmbr_allocate(&f->r, bytes, alignment);
+        if (ptr == NULL)
             return served;
+        assert_true(in_place(f, ptr, bytes, alignment));
         served += bytes;
+        assert_true(served <= f->size);
     }
 }
 
@@ -144,7 +153,9 @@ static void one_thread_packs_as_a_bump_allocator(void **state)
         fixed_open(&f, sizes[i], 0);
         for (size_t k = 0; k < SHAPES; k++) {
             size_t plain = 0, ours = 0;
-            for (uint64_t run = 0; run < (sizes[i] < 1 << 20 ? 40 : 4); run++) {
+            /* Often, as it is the mean that counts: with a small buffer one large block more is 2 %. */
+            size_t runs = shapes[k].least == shapes[k].most ? 1 : 1 + ((size_t)10 << 20) / sizes[i];
+            for (uint64_t run = 0; run < runs && run < 1000; run++) {
                 dice d = dice_make(run_seed(), run);
                 plain += served_by_bump(&f, &shapes[k], d);
                 ours += served_by_lane(&f, &shapes[k], d);
@@ -167,6 +178,7 @@ typedef struct crowd {
     atomic_bool stop;
     bool until_all; /* each until it is refused, or all when the first is */
     atomic_size_t served;
+    atomic_size_t faults;
     uint64_t stream;
 } crowd;
 
@@ -175,10 +187,12 @@ static void serve_crowd(void *argument, size_t index)
     crowd *c = argument;
     dice d = dice_make(run_seed(), c->stream + index);
     size_t served = 0;
-    while (c->until_all || !c->stop) {
-        size_t bytes = shape_bytes(c->s, &d);
-        if (tsmbr_allocate(&c->f.r, bytes, shape_alignment(c->s, &d)) == NULL)
+    while ((c->until_all || !c->stop) && served <= c->f.size) {
+        size_t bytes = shape_bytes(c->s, &d), alignment = shape_alignment(c->s, &d);
+        const unsigned char *ptr = tsmbr_allocate(&c->f.r, bytes, alignment);
+        if (ptr == NULL)
             break;
+        c->faults += !in_place(&c->f, ptr, bytes, alignment);
         served += bytes;
         if (dice_below(&d, 8) == 0)
             sched_yield(); /* however few the cores */
@@ -209,9 +223,11 @@ static void eight_threads_pack_a_megabyte(void **state)
             fixed_close(&c.f);
             double ratio = (double)c.served / (double)plain;
             worst = ratio < worst ? ratio : worst;
+            assert_true(ratio <= 1.02); /* other dice */
         }
         printf("eight threads, %s: at worst %.2f %% less than a bump allocator\n",
                until_all ? "each until it is refused" : "all until one is refused", 100 * (1 - worst));
+        assert_int_equal(c.faults, 0);
         assert_true(worst >= 0.88);
     }
 }
@@ -264,6 +280,7 @@ static void assert_in_address_order(fixed *f)
         unsigned char *next = tsmbr_allocate(&f->r, bytes, 1);
         if (next == NULL)
             break;
+        assert_true(in_place(f, next, bytes, 1));
         assert_ptr_equal(next, end);
         end += bytes;
         if (dice_below(&d, 20) == 0 && (size_t)(f->buffer + f->size - end) > 10) {
@@ -296,6 +313,33 @@ static void small_chunks_have_no_lanes(void **state)
     assert_false(has_lanes(&f.r)); /* the first block is just that */
     assert_non_null(tsmbr_allocate(&f.r, 1, 1));
     assert_true(has_lanes(&f.r));
+    fixed_close(&f);
+}
+
+/* ------------------------------------------------------------------------------------- tables -- */
+
+static void lanes_of_a_new_table_are_empty(void **state)
+{
+    (void)state;
+    fixed f;
+    fixed_open(&f, 1 << 20, 0);
+    for (int life = 0; life < 4; life++) {
+        /* What a table finds where it comes to lie. */
+        memset(f.buffer, 0x11 * (life + 1), f.size);
+        for (int i = 0; i < 1 + life; i++) /* no line begins there */
+            assert_non_null(tsmbr_allocate(&f.r, 1, 1));
+        assert_int_equal(has_lanes(&f.r), life > 0);
+        const unsigned char *ptr = tsmbr_allocate(&f.r, 20, 1);
+        assert_true(in_place(&f, ptr, 20, 1));
+        const lane *table = lanes_load_acquire(resource_of_const(&f.r), tsmbr_thread.group);
+        assert_int_equal((uintptr_t)table % LANE_LINE, 0);
+        assert_int_equal(statistics_of(&f.r).allocated_bytes, 21 + life);
+        if (life % 2 == 0)
+            tsmbr_release(&f.r);
+        else
+            tsmbr_reset(&f.r, SIZE_MAX);
+        assert_false(has_lanes(&f.r));
+    }
     fixed_close(&f);
 }
 
@@ -594,6 +638,7 @@ int main(void)
         cmocka_unit_test(the_first_chunk_serves_the_initial_size),
         cmocka_unit_test(shared_only_has_no_lanes),
         cmocka_unit_test(small_chunks_have_no_lanes),
+        cmocka_unit_test(lanes_of_a_new_table_are_empty),
         cmocka_unit_test(after_a_reset_the_same_calls_get_the_same_blocks),
         cmocka_unit_test(allocated_bytes_of_many_lanes_are_exact),
         cmocka_unit_test(a_lane_given_up_is_wasted),

@@ -1,6 +1,6 @@
-/* Give / TakeWon: threads end while others start, over several long-lived resources. Who gets a slot goes on in its
- * lanes where the one before stopped, so memory is bounded; under a thread sanitizer this fails unless giving and
- * taking are ordered. Blocks are also taken in destructors that run when the slot is gone. */
+/* Give / TakeWon: threads end while others start, over several long-lived resources. Who gets a slot goes on in
+ * its lanes where the one before stopped, so memory is bounded; under a thread sanitizer this fails unless giving
+ * and taking are ordered. Blocks are also taken in destructors that run when the slot is gone. */
 #include "lane.h"
 
 #include "support.h"
@@ -45,6 +45,7 @@ static void end_of_life(void *argument)
 {
     life *f = argument;
     stage.late += tsmbr_thread.standing == THREAD_WITHOUT;
+    stage.faults += tsmbr_thread.standing == THREAD_WITHOUT && tsmbr_thread.group != 0;
     f->stream += 1u << 30;
     take_blocks(f, 1);
 }

@@ -1,5 +1,5 @@
-/* ExtendWon / CarveWon / InstallWon: threads refill their lanes while others take large blocks from the same
- * chunk, fill it, and install the next. */
+/* ExtendWon / GrowWon / CarveWon / InstallWon: threads refill their lanes and resize in them while others take
+ * large blocks from the same chunk, fill it, and install the next. */
 #include "support.h"
 
 #include <stdatomic.h>
@@ -11,6 +11,7 @@ typedef struct arena {
     watch w;
     blocks b[THREADS];
     atomic_size_t asked;
+    atomic_size_t grown;
     atomic_size_t faults;
 } arena;
 
@@ -26,15 +27,15 @@ static void small_or_large(void *argument, size_t index, size_t round)
             a->faults++;
             continue;
         }
-        size_t less = 1 + dice_below(&d, bytes);
-        tsmbr_statistics before, after;
-        tsmbr_get_statistics(&a->r, &before);
-        if (dice_below(&d, 4) == 0 && !tsmbr_try_resize(&a->r, p, bytes, less))
-            a->faults++;
-        tsmbr_get_statistics(&a->r, &after);
-        a->faults += after.allocated_bytes > ((size_t)1 << 40) || before.allocated_bytes > ((size_t)1 << 40);
-        asked += less;
-        blocks_add(&a->b[index], p, less, dice_roll(&d));
+        if (dice_below(&d, 2) == 0) {
+            size_t now = 1 + dice_below(&d, index < THREADS / 2 ? 400 : bytes);
+            bool resized = tsmbr_try_resize(&a->r, p, bytes, now);
+            a->faults += !resized && now <= bytes;
+            a->grown += resized && now > bytes;
+            bytes = resized ? now : bytes;
+        }
+        asked += bytes;
+        blocks_add(&a->b[index], p, bytes, dice_roll(&d));
     }
     a->asked += asked;
 }
@@ -66,6 +67,7 @@ static void lanes_and_large_blocks_stay_apart(void **state)
     (void)run_seed();
     run_rounds(THREADS, rounds_for(150), small_or_large, large_at_rest, &a);
     assert_int_equal(a.faults, 0);
+    assert_true(a.grown > 0);
     tsmbr_destroy(&a.r);
     watch_close(&a.w);
     for (int i = 0; i < THREADS; i++)

@@ -6,13 +6,14 @@
 
 #include "support.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { THREADS = 4, CALLS = 6000, MOST = 200000, DEEPEST = 3 };
+enum { THREADS = 4, MOST = 200000, DEEPEST = 3 };
 
 /* What a thread and its handlers share. Handlers only append: an index is taken before it is written to. */
 typedef struct member {
@@ -33,7 +34,9 @@ static struct {
     member all[THREADS];
     tsmbr_resource r;
     bool try_only;
-    unsigned hook_odds; /* a signal at one of so many steps; 0: none */
+    unsigned hook_odds; /* a signal at one of so many steps; 0: signals from another thread */
+    size_t calls;       /* of each thread, its handlers aside */
+    size_t played;      /* scenes before this one: each has dice of its own */
     atomic_size_t running;
     pthread_t threads[THREADS];
     atomic_bool known[THREADS];
@@ -79,7 +82,7 @@ void hook(const char *step)
     if (m == NULL || scene.hook_odds == 0 || m->depth >= DEEPEST)
         return;
     if (roll == 0)
-        roll = (uint32_t)run_seed() + (uint32_t)(m - scene.all) * 77777u;
+        roll = (uint32_t)run_seed() + (uint32_t)(scene.played * THREADS + (size_t)(m - scene.all)) * 77777u;
     roll = roll * 1664525u + 1013904223u;
     if ((roll >> 8) % scene.hook_odds == 0)
         (void)raise(SIGUSR1);
@@ -89,15 +92,15 @@ static void signalled_work(void *argument, size_t index)
 {
     (void)argument;
     member *m = &scene.all[index];
-    dice d = dice_make(run_seed(), index);
+    dice d = dice_make(run_seed(), scene.played * THREADS + index);
     scene.threads[index] = pthread_self();
     me = m;
     scene.known[index] = true;
-    /* Signals from another thread are not that many: go on until some came. */
-    size_t most = scene.hook_odds != 0 ? rounds_for(CALLS) : MOST - MOST / 4;
-    for (size_t i = 0; i < most && (scene.hook_odds != 0 || m->handled < 500); i++) {
-        size_t bytes = 1 + dice_below(&d, 120), alignment = 1;
-        unsigned char *p = tsmbr_allocate(m->r, bytes, alignment);
+    for (size_t i = 0; i < scene.calls; i++) {
+        if (scene.hook_odds == 0 && i % 500 == 0)
+            sched_yield(); /* the sender may want the processor */
+        size_t bytes = 1 + dice_below(&d, 120);
+        unsigned char *p = tsmbr_allocate(m->r, bytes, 1);
         if (p == NULL) {
             m->refused++;
             continue;
@@ -115,40 +118,44 @@ static void signalled_work(void *argument, size_t index)
     scene.running--;
 }
 
-static void *send_signals(void *argument)
+static void send_signals(void)
 {
-    (void)argument;
     for (unsigned i = 0; scene.running != 0; i++)
-        if (scene.known[i % THREADS] && scene.all[i % THREADS].count < MOST)
+        if (scene.known[i % THREADS])
             (void)pthread_kill(scene.threads[i % THREADS], SIGUSR2);
-    return NULL;
 }
 
 /* The threads stay until the sender has ended, so that it never signals one that is gone. */
 static void member_main(void *argument, size_t index)
 {
-    if (index == THREADS) {
-        send_signals(NULL);
-        pthread_barrier_wait(argument);
-        return;
-    }
-    signalled_work(argument, index);
+    if (index < THREADS)
+        signalled_work(argument, index);
+    else if (scene.hook_odds == 0)
+        send_signals();
     pthread_barrier_wait(argument);
 }
 
-static void run_scene(unsigned flags, bool try_only, unsigned hook_odds)
+/* How many handlers ran, and how many of them found their thread at work. */
+typedef struct tally {
+    size_t handled;
+    size_t at_work;
+} tally;
+
+static tally run_scene(unsigned flags, bool try_only, unsigned hook_odds, size_t calls)
 {
-    memset(scene.all, 0, sizeof scene.all);
-    memset(scene.known, 0, sizeof scene.known);
     scene.try_only = try_only;
     scene.hook_odds = hook_odds;
+    scene.calls = calls;
     scene.running = THREADS;
     /* Room for all: nothing goes upstream but the block before the start. */
     tsmbr_init(&scene.r, &(tsmbr_config){.initial_size = 64 << 20, .flags = flags});
     assert_non_null(tsmbr_allocate(&scene.r, 1, 1));
     for (size_t i = 0; i < THREADS; i++) {
-        scene.all[i].r = &scene.r;
-        scene.all[i].handler_dice = dice_make(run_seed(), 100 + i);
+        member *m = &scene.all[i];
+        m->r = &scene.r;
+        m->handler_dice = dice_make(run_seed() + 1, scene.played * THREADS + i);
+        m->count = m->handled = m->at_work = m->refused = 0;
+        scene.known[i] = false;
     }
     struct sigaction action = {.sa_handler = handle, .sa_flags = SA_NODEFER | SA_RESTART};
     assert_int_equal(sigaction(SIGUSR1, &action, NULL), 0);
@@ -159,15 +166,16 @@ static void run_scene(unsigned flags, bool try_only, unsigned hook_odds)
     run_threads(THREADS + 1, member_main, &end);
     pthread_barrier_destroy(&end);
     blocks every = {0};
-    size_t handled = 0, at_work = 0, refused = 0, bytes = 0;
+    tally all = {0};
+    size_t refused = 0, bytes = 0;
     for (size_t i = 0; i < THREADS; i++) {
         member *m = &scene.all[i];
         for (size_t k = 0; k < m->count; k++) {
             blocks_add(&every, m->got[k].ptr, m->got[k].bytes, dice_roll(&m->handler_dice));
             bytes += m->got[k].bytes;
         }
-        handled += m->handled;
-        at_work += m->at_work;
+        all.handled += m->handled;
+        all.at_work += m->at_work;
         refused += m->refused;
     }
     assert_int_equal(blocks_check(&every), 0);
@@ -176,38 +184,62 @@ static void run_scene(unsigned flags, bool try_only, unsigned hook_odds)
     tsmbr_get_statistics(&scene.r, &s);
     assert_true(s.allocated_bytes >= bytes);
     assert_int_equal(s.chunks, 1);
-    printf("%zu handlers ran, %zu found their thread at work in its lane\n", handled, at_work);
-    assert_true(handled > 100);
-    if (hook_odds != 0)
-        assert_true(flags == TSMBR_SHARED_ONLY ? at_work == 0 : at_work > 100);
     blocks_free(&every);
     tsmbr_destroy(&scene.r);
+    scene.played++;
+    return all;
+}
+
+/* Signals at the steps: as many as the dice say, however fast the machine is. */
+static void signals_at_steps(unsigned flags, bool try_only, unsigned hook_odds, size_t calls)
+{
+    tally all = run_scene(flags, try_only, hook_odds, calls);
+    assert_true(all.handled > calls / hook_odds);
+    if (flags == TSMBR_SHARED_ONLY)
+        assert_int_equal(all.at_work, 0);
+    else
+        assert_true(all.at_work > calls / hook_odds);
+}
+
+/* Signals from another thread come between steps, too, but how many is the machine's to say: scenes until there
+ * were some, or it has had its chance. */
+static void signals_from_outside(unsigned flags, bool try_only)
+{
+    tally all = {0};
+    for (int i = 0; i < 20 && all.handled < 500; i++) {
+        tally one = run_scene(flags, try_only, 0, rounds_for(20000));
+        all.handled += one.handled;
+        all.at_work += one.at_work;
+    }
+    printf("%zu handlers ran, %zu found their thread at work in its lane\n", all.handled, all.at_work);
 }
 
 static void handlers_allocate_by_the_shared_path(void **state)
 {
     (void)state;
     (void)run_seed();
-    run_scene(TSMBR_SHARED_ONLY, false, 10);
-    run_scene(TSMBR_SHARED_ONLY, false, 0);
+    signals_at_steps(TSMBR_SHARED_ONLY, false, 10, rounds_for(6000));
+    signals_from_outside(TSMBR_SHARED_ONLY, false);
 }
 
 static void handlers_allocate_beside_lanes(void **state)
 {
     (void)state;
     (void)run_seed();
-    run_scene(0, true, 10);
-    run_scene(0, true, 3);
-    run_scene(0, true, 0);
+    signals_at_steps(0, true, 10, rounds_for(6000));
+    signals_at_steps(0, true, 3, rounds_for(6000));
+    signals_from_outside(0, true);
 }
 
-static void note_slot(void *argument, size_t index)
+/* A thread's, after the calls by which it gets one. */
+static void note_slot(void *slot, size_t index)
 {
     (void)index;
     for (int i = 0; i < 2; i++)
-        assert_non_null(tsmbr_allocate(argument, 1, 1));
-    assert_int_equal(tsmbr_thread.standing, THREAD_HOLDS);
-    assert_in_range(tsmbr_thread.slot, 0, 1);
+        if (tsmbr_allocate(&scene.r, 1, 1) == NULL)
+            return;
+    if (tsmbr_thread.standing == THREAD_HOLDS)
+        *(unsigned *)slot = tsmbr_thread.slot;
 }
 
 /* tsmbr_allocate in a handler is not promised to be safe, as a thread's first call asks the system for something;
@@ -216,12 +248,15 @@ static void handlers_take_no_second_slot(void **state)
 {
     (void)state;
     (void)run_seed();
-    for (size_t i = 0; i < rounds_for(15); i++)
-        run_scene(0, false, 3);
+    /* Slots are taken by the first calls: many threads that make a few. */
+    for (size_t i = 0; i < rounds_for(100); i++)
+        signals_at_steps(0, false, 3, 50);
     /* All slots are free but that of this thread, if it has one. */
     scene.hook_odds = 0;
     tsmbr_init(&scene.r, &(tsmbr_config){.initial_size = 1 << 20});
-    run_threads(1, note_slot, &scene.r);
+    unsigned slot = SLOTS;
+    run_threads(1, note_slot, &slot);
+    assert_in_range(slot, 0, 1);
     tsmbr_destroy(&scene.r);
 }
 

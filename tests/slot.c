@@ -7,6 +7,7 @@
 #include "support.h"
 
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void the_lowest_free_slot_is_taken(void **state)
@@ -105,6 +106,7 @@ typedef struct seen_slots {
     pthread_barrier_t all_have_one;
     atomic_uint holders[SLOTS];
     atomic_size_t without;
+    atomic_size_t refused;
 } seen_slots;
 
 static void hold_a_slot(void *argument, size_t index)
@@ -113,7 +115,7 @@ static void hold_a_slot(void *argument, size_t index)
     seen_slots *s = argument;
     /* A chunk's first block is just that, and a thread whom others forestall does without for the time. */
     for (int i = 0; i < 2 || (tsmbr_thread.group == 0 && i < 50); i++)
-        assert_non_null(tsmbr_allocate(&s->r, 1, 1));
+        s->refused += tsmbr_allocate(&s->r, 1, 1) == NULL;
     if (tsmbr_thread.group != 0)
         s->holders[tsmbr_thread.slot]++;
     else
@@ -138,7 +140,7 @@ static void threads_hold_the_lowest_slots(void **state)
         for (unsigned i = 0; i < SLOTS; i++)
             assert_int_equal(s.holders[i], i >= 1 && i <= 20);
     }
-    assert_int_equal(s.without, 0);
+    assert_int_equal(s.without + s.refused, 0);
     tsmbr_destroy(&s.r);
 }
 
@@ -159,15 +161,67 @@ static void threads_beyond_the_slots_do_without(void **state)
         for (unsigned i = 0; i < SLOTS; i++)
             assert_int_equal(s.holders[i], i != 0);
     }
+    assert_int_equal(s.refused, 0);
     tsmbr_destroy(&s.r);
+}
+
+/* A table that would be a large part of the chunk is not made. */
+static void small_chunks_have_few_tables(void **state)
+{
+    (void)state;
+    static seen_slots s;
+    for (size_t capacity = PLACE_LANES_FROM; capacity <= 1 << 20; capacity *= 4) {
+        unsigned char *buffer = malloc(capacity);
+        tsmbr_init(&s.r, &(tsmbr_config){.buffer = buffer, .buffer_size = capacity});
+        pthread_barrier_init(&s.all_have_one, NULL, 40);
+        run_threads(40, hold_a_slot, &s);
+        pthread_barrier_destroy(&s.all_have_one);
+        for (unsigned group = 1; group < SLOT_GROUPS; group++) {
+            bool small = lane_table_bytes(group) <= capacity / PLACE_RUN_PART;
+            bool used = slot_group(1) <= group && group <= slot_group(40);
+            assert_int_equal(lanes_load_acquire(resource_of(&s.r), group) != NULL, small && used);
+        }
+        assert_int_equal(s.refused, 0);
+        tsmbr_destroy(&s.r);
+        free(buffer);
+    }
+}
+
+typedef struct tried {
+    tsmbr_resource r;
+    bool took;
+} tried;
+
+static void only_try(void *argument, size_t index)
+{
+    (void)index;
+    tried *t = argument;
+    for (int i = 0; i < 10; i++)
+        t->took = tsmbr_try_allocate(&t->r, 10, 1) == NULL || tsmbr_thread.group != 0 || t->took;
+}
+
+/* It may be a signal handler that tries. */
+static void trying_takes_no_slot(void **state)
+{
+    (void)state;
+    tried t = {.took = false};
+    tsmbr_init(&t.r, &(tsmbr_config){.initial_size = 1 << 20});
+    assert_non_null(tsmbr_allocate(&t.r, 1, 1));
+    run_threads(1, only_try, &t);
+    assert_false(t.took);
+    tsmbr_destroy(&t.r);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_lowest_free_slot_is_taken), cmocka_unit_test(groups_cover_the_slots),
-        cmocka_unit_test(threads_never_share_a_slot),    cmocka_unit_test(threads_hold_the_lowest_slots),
+        cmocka_unit_test(the_lowest_free_slot_is_taken),
+        cmocka_unit_test(groups_cover_the_slots),
+        cmocka_unit_test(threads_never_share_a_slot),
+        cmocka_unit_test(threads_hold_the_lowest_slots),
         cmocka_unit_test(threads_beyond_the_slots_do_without),
+        cmocka_unit_test(small_chunks_have_few_tables),
+        cmocka_unit_test(trying_takes_no_slot),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,6 +10,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Bits of a word. */
+#define WORD_BITS (8 * sizeof(size_t))
+
 /*@ predicate power_of_two(integer a) = \exists integer k; 0 <= k && a == (1 << k);
   @
   @ // How far it is from s to the next multiple of a.
@@ -27,7 +30,29 @@
   @ lemma mask_padding: \forall integer s, a; 0 < s <= SIZE_MAX && power_of_two(a) && a <= SIZE_MAX ==>
   @     ((SIZE_MAX + 1 - s) & (a - 1)) == padding(s, a);
   @
+  @ lemma mask_words: \forall integer s, a; 0 < s <= SIZE_MAX && power_of_two(a) && a <= SIZE_MAX ==>
+  @     ((size_t)(0 - s) & (size_t)(a - 1)) == padding(s, a);
+  @
   @ lemma mask_line: \forall integer s; 0 <= s <= SIZE_MAX ==> (s & (SIZE_MAX - 63)) == s - s % 64;
+  @
+  @ lemma mask_whole: \forall integer x; 0 <= x <= SIZE_MAX ==> (x & (SIZE_MAX)) == x;
+  @
+  @ lemma mask_low: \forall integer x; 0 <= x ==> 0 <= (x & (127)) <= 127;
+  @
+  @ lemma shift_small: \forall integer k, v; 0 <= k <= 8 && v == (1 << k) ==>
+  @     (k == 0 && v == 1) || (k == 1 && v == 2) || (k == 2 && v == 4) || (k == 3 && v == 8) || (k == 4 && v == 16) ||
+  @     (k == 5 && v == 32) || (k == 6 && v == 64) || (k == 7 && v == 128) || (k == 8 && v == 256);
+  @
+  @ lemma lowest_power: \forall integer s, f; 0 <= s < SIZE_MAX && f == ((size_t)(~s) & (size_t)(s + 1)) ==>
+  @     power_of_two(f);
+  @
+  @ lemma lowest_free: \forall integer s, f; 0 <= s < SIZE_MAX && f == ((size_t)(~s) & (size_t)(s + 1)) ==>
+  @     (s | (f)) == s + f;
+  @
+  @ lemma shift_move: \forall integer l, b, t; power_of_two(l) && l != 1 && 0 <= b && t == (l << b) ==>
+  @     power_of_two((l / 2)) && t == ((l / 2) << (b + 1));
+  @
+  @ lemma shift_word: \forall integer l, b; 1 <= l && 0 <= b && (l << b) <= SIZE_MAX ==> b < WORD_BITS;
   @
   @ lemma padding_range: \forall integer s, a; 0 <= s && 0 < a ==> 0 <= padding(s, a) < a;
   @

@@ -10,6 +10,7 @@ Section Words.
 Variable width : Z.
 Hypothesis wide : 6 <= width.
 Let SIZE_MAX := 2 ^ width - 1.
+Let WORD_BITS := width.
 
 Definition size_t (x : Z) := x mod 2 ^ width.
 Definition power_of_two (a : Z) := exists k, 0 <= k /\ a = Z.shiftl 1 k.
@@ -77,6 +78,15 @@ Proof.
   - rewrite <- Z.pow_add_r by lia. replace (width - k + k) with width by ring. ring.
 Qed.
 
+Lemma mask_words : forall s a : Z, 0 < s <= SIZE_MAX /\ power_of_two a /\ a <= SIZE_MAX -> Z.land (size_t (0 - s)) (size_t (a - 1)) = padding s a.
+Proof.
+  intros s a [[? ?] [p ?]]. pose proof (power_positive a p).
+  rewrite wrap_below by lia.
+  replace (size_t (a - 1)) with (a - 1) by (unfold size_t, SIZE_MAX in *; symmetry; apply Z.mod_small; lia).
+  replace (0 - s + SIZE_MAX + 1) with (SIZE_MAX + 1 - s) by ring.
+  apply mask_padding. auto.
+Qed.
+
 Lemma mask_line : forall s : Z, 0 <= s <= SIZE_MAX -> Z.land s (SIZE_MAX - 63) = s - Z.rem s 64.
 Proof.
   intros s [? bound]. unfold SIZE_MAX in *.
@@ -96,6 +106,108 @@ Proof.
   rewrite Z.ldiff_ones_r by lia. rewrite Z.shiftl_mul_pow2, Z.shiftr_div_pow2 by lia.
   rewrite Z.rem_mod_nonneg by lia. change (2 ^ 6) with 64.
   pose proof (Z.div_mod s 64). lia.
+Qed.
+
+Lemma mask_whole : forall x : Z, 0 <= x <= SIZE_MAX -> Z.land x (SIZE_MAX) = x.
+Proof.
+  intros x [? ?]. unfold SIZE_MAX in *.
+  replace (2 ^ width - 1) with (Z.ones width) by (rewrite Z.ones_equiv; lia).
+  rewrite Z.land_ones by lia. apply Z.mod_small. lia.
+Qed.
+
+Lemma mask_low : forall x : Z, 0 <= x -> 0 <= Z.land x (127) <= 127.
+Proof.
+  intros x ?. change 127 with (Z.ones 7). rewrite Z.land_ones by lia.
+  pose proof (Z.mod_pos_bound x (2 ^ 7)). change (Z.ones 7) with 127. change (2 ^ 7) with 128 in *. lia.
+Qed.
+
+Lemma shift_small : forall k v : Z, 0 <= k <= 8 /\ v = (Z.shiftl 1 k) -> (k = 0 /\ v = 1) \/ (k = 1 /\ v = 2) \/ (k = 2 /\ v = 4) \/ (k = 3 /\ v = 8) \/ (k = 4 /\ v = 16) \/ (k = 5 /\ v = 32) \/ (k = 6 /\ v = 64) \/ (k = 7 /\ v = 128) \/ (k = 8 /\ v = 256).
+Proof.
+  intros k v [? ->].
+  assert (k = 0 \/ k = 1 \/ k = 2 \/ k = 3 \/ k = 4 \/ k = 5 \/ k = 6 \/ k = 7 \/ k = 8) as cases by lia.
+  repeat (destruct cases as [-> | cases]; [cbn; lia|]). rewrite cases. cbn. lia.
+Qed.
+
+(* The lowest bit of s + 1 that is set: below it all bits of s are. *)
+Lemma lowest_bit : forall n : nat, forall s : Z, 0 <= s < 2 ^ Z.of_nat n ->
+  exists k, 0 <= k <= Z.of_nat n /\ Z.land (Z.lnot s) (s + 1) = 2 ^ k.
+Proof.
+  induction n as [|n step]; intros s [? bound].
+  - exists 0. simpl in bound. assert (s = 0) as -> by lia. split; [lia|reflexivity].
+  - destruct (Z.even s) eqn:parity.
+    + apply Z.even_spec in parity. destruct parity as [h ->].
+      exists 0. split; [lia|]. change (2 ^ 0) with 1.
+      apply Z.bits_inj'. intros i ?.
+      rewrite Z.land_spec, Z.lnot_spec by lia.
+      destruct (Z.eq_dec i 0) as [->|].
+      * rewrite Z.testbit_even_0, Z.testbit_odd_0. reflexivity.
+      * replace i with (Z.succ (i - 1)) by lia.
+        rewrite Z.testbit_even_succ, Z.testbit_odd_succ by lia.
+        rewrite (Z.bits_above_log2 1 (Z.succ (i - 1))) by (change (Z.log2 1) with 0; lia).
+        destruct (Z.testbit h (i - 1)); reflexivity.
+    + assert (Z.odd s = true) as odd by (rewrite <- Z.negb_even, parity; reflexivity).
+      apply Z.odd_spec in odd. destruct odd as [h ->].
+      assert (0 <= h < 2 ^ Z.of_nat n) as small.
+      { rewrite Nat2Z.inj_succ, Z.pow_succ_r in bound by lia. lia. }
+      destruct (step h small) as [k [[? ?] same]].
+      exists (k + 1). split; [lia|]. rewrite Z.pow_add_r by lia. change (2 ^ 1) with 2.
+      rewrite <- same, (Z.mul_comm _ 2).
+      apply Z.bits_inj'. intros i ?.
+      rewrite Z.land_spec, Z.lnot_spec by lia.
+      replace (2 * h + 1 + 1) with (2 * (h + 1)) by ring.
+      destruct (Z.eq_dec i 0) as [->|].
+      * rewrite !Z.testbit_even_0. apply Bool.andb_false_r.
+      * replace i with (Z.succ (i - 1)) by lia.
+        rewrite Z.testbit_odd_succ, !Z.testbit_even_succ by lia.
+        rewrite Z.land_spec, Z.lnot_spec by lia. reflexivity.
+Qed.
+
+Lemma lowest_both (s : Z) : 0 <= s < SIZE_MAX ->
+  power_of_two (Z.land (size_t (Z.lnot s)) (size_t (s + 1))) /\
+  Z.lor s (Z.land (size_t (Z.lnot s)) (size_t (s + 1))) = s + Z.land (size_t (Z.lnot s)) (size_t (s + 1)).
+Proof.
+  intros [? bound]. unfold size_t, SIZE_MAX in *.
+  rewrite (Z.mod_small (s + 1)) by lia.
+  assert (Z.land (Z.lnot s mod 2 ^ width) (s + 1) = Z.land (Z.lnot s) (s + 1)) as ->.
+  { apply Z.bits_inj'. intros i ?. rewrite !Z.land_spec.
+    destruct (Z.lt_ge_cases i width).
+    - now rewrite Z.mod_pow2_bits_low by lia.
+    - replace (Z.testbit (s + 1) i) with false; [now rewrite !Bool.andb_false_r|].
+      symmetry. rewrite <- (Z.mod_small (s + 1) (2 ^ width)) by lia.
+      apply Z.mod_pow2_bits_high. lia. }
+  split.
+  - destruct (lowest_bit (Z.to_nat width) s) as [k [[? ?] same]].
+    + rewrite Z2Nat.id by lia. lia.
+    + exists k. rewrite Z.shiftl_1_l. auto.
+  - symmetry. rewrite <- Z.lxor_lor.
+    + apply Z.add_nocarry_lxor. rewrite Z.land_assoc, Z.land_lnot_diag. apply Z.land_0_l.
+    + rewrite Z.land_assoc, Z.land_lnot_diag. apply Z.land_0_l.
+Qed.
+
+Lemma lowest_power : forall s f : Z, 0 <= s < SIZE_MAX /\ f = Z.land (size_t (Z.lnot s)) (size_t (s + 1)) -> power_of_two f.
+Proof.
+  intros s f [? ->]. now apply lowest_both.
+Qed.
+
+Lemma lowest_free : forall s f : Z, 0 <= s < SIZE_MAX /\ f = Z.land (size_t (Z.lnot s)) (size_t (s + 1)) -> Z.lor s (f) = s + f.
+Proof.
+  intros s f [? ->]. now apply lowest_both.
+Qed.
+
+Lemma shift_move : forall l b t : Z, power_of_two l /\ l <> 1 /\ 0 <= b /\ t = (Z.shiftl l b) -> power_of_two (Z.quot l 2) /\ t = (Z.shiftl (Z.quot l 2) (b + 1)).
+Proof.
+  intros l b t [p [other [? ->]]]. destruct (power_is l p) as [k [? ->]].
+  assert (0 < k) by (destruct (Z.eq_dec k 0) as [->|]; [elim other; reflexivity|lia]).
+  replace (2 ^ k) with (2 ^ (k - 1) * 2) by (rewrite Z.mul_comm, <- Z.pow_succ_r by lia; f_equal; lia).
+  rewrite Z.quot_mul by lia. split.
+  - exists (k - 1). rewrite Z.shiftl_1_l. split; [lia|reflexivity].
+  - rewrite !Z.shiftl_mul_pow2, Z.pow_add_r by lia. ring.
+Qed.
+
+Lemma shift_word : forall l b : Z, 1 <= l /\ 0 <= b /\ (Z.shiftl l b) <= SIZE_MAX -> b < WORD_BITS.
+Proof.
+  intros l b [? [? bound]]. rewrite Z.shiftl_mul_pow2 in bound by lia. unfold SIZE_MAX in bound. unfold WORD_BITS.
+  apply (Z.pow_lt_mono_r_iff 2); [lia|lia|]. pose proof (Z.pow_pos_nonneg 2 b). nia.
 Qed.
 
 Lemma padding_range : forall s a : Z, 0 <= s /\ 0 < a -> 0 <= padding s a < a.
@@ -137,7 +249,15 @@ Print Assumptions power_positive.
 Print Assumptions wrap_below.
 Print Assumptions wrap_above.
 Print Assumptions mask_padding.
+Print Assumptions mask_words.
 Print Assumptions mask_line.
+Print Assumptions mask_whole.
+Print Assumptions mask_low.
+Print Assumptions shift_small.
+Print Assumptions lowest_power.
+Print Assumptions lowest_free.
+Print Assumptions shift_move.
+Print Assumptions shift_word.
 Print Assumptions padding_range.
 Print Assumptions padding_aligns.
 Print Assumptions padding_least.

@@ -25,12 +25,27 @@ typedef union {
 #include <errno.h>
 #include <sched.h>
 
+/* A handler that runs in between finds the thread busy, and stays out of its lane: it changes nothing
+ * that this thread looks at. */
+#define SIGNAL_FENCE() ((void)0)
+
 #include "layout.h"
+
+/* What a thread knows of its slot: slot.h says what is in it. */
+extern struct thread_state this_thread;
+#define TSMBR_THREAD (&this_thread)
+#define TSMBR_THREAD_MODEL
+#define _Thread_local
+#define THREAD ((char *)&this_thread + (0 .. 63))
+#define thread_ok \
+    (this_thread.group < SLOT_GROUPS && \
+     (this_thread.group != 0 ==> holds(this_thread.group, this_thread.offset)))
 
 /* ------------------------------------------------------------------------------- chunks -- */
 
 /* Where a chunk's memory begins, as a number. */
-#define base(c) ((size_t)(uintptr_t)(c)->allocation_ptr)
+#define base(c) address((c)->allocation_ptr)
+#define address(p) ((size_t)(uintptr_t)(p))
 
 /*@ ghost
   @ // Where all memory lies that the upstream can grant to this call.
@@ -67,6 +82,18 @@ typedef union {
   @ predicate in_use{L}(char *p, integer bytes) = \separated(&STORE, p + (0 .. bytes - 1));
   @*/
 
+/*@ axiomatic Memory {
+  @     // Where the memory of the published chunk begins in which the byte before address a lies.
+  @     logic unsigned char *start_of(integer a);
+  @ }
+  @
+  @ // The memory of a published chunk: no other has a byte of it, and addresses count its bytes. That is
+  @ // what an upstream grants, and of a grant of its own alone a thread may make a chunk.
+  @ predicate chunk_memory{L}(unsigned char *p, integer bytes) =
+  @     \forall integer k; 0 < k <= bytes ==> address(p + k) == address(p) + k && start_of(address(p) + k) == p;
+  @*/
+#define placed(c) chunk_memory((c)->allocation_ptr, (c)->capacity)
+
 /*@ requires \valid_read(c);
   @ assigns \nothing;
   @ ensures \result == base(c);
@@ -101,9 +128,41 @@ static inline size_t chunk_base(const chunk *c);
   @ size_t owner_begin; */
 /*@ ghost size_t owner_end; */
 
+/*@ ghost
+  @ // The lane that this call works on has bytes run_at to run_to of the chunk `home`; NULL: it has none.
+  @ chunk *home; */
+/*@ ghost size_t run_at; */
+/*@ ghost size_t run_to; */
+
+/*@ ghost
+  @ // Where this thread's lane lies in the resource, if there is a table for it, or as soon as there is.
+  @ lane *mine; */
+
+/*@ ghost
+  @ // Where the table of lanes will lie that this call makes, if it makes one, and of how many lanes. */
+/*@ ghost lane *tables; */
+/*@ ghost size_t tables_count; */
+
+/*@ ghost
+  @ // That table until it is published, then NULL. */
+/*@ ghost lane *opened; */
+/*@ ghost size_t opened_count; */
+
+/*@ ghost
+  @ // This call has seen a current chunk, a table of its thread's group: from then on there is one. */
+/*@ ghost int chunk_seen; */
+/*@ ghost int table_seen; */
+
 /* clang-format off */
+#define TABLE opened, opened_count, table_seen, tables[0 .. tables_count - 1].next_bytes
+#define SLOT this_thread.group, this_thread.offset, this_thread.slot, this_thread.standing
+#define LANE mine->next_bytes, this_thread.busy
+#define RUN home, run_at, run_to
 #define TAKEN won, won_from, won_to
 #define OWED borrowed, borrowed_bytes, unsettled
+
+/* All that a call changes, but errno. */
+#define CALL TAKEN, OWED, STORE, RUN, LANE, TABLE, SLOT, chunk_seen
 
 /* Nothing is owed: no memory that only this call knows of, no bytes reserved in vain. */
 #define settled (borrowed == \null && unsettled == 0)
@@ -122,6 +181,73 @@ static inline size_t chunk_base(const chunk *c);
 #define answered(block, bytes, alignment) \
     (settled && ((block) == \null ==> won == \null) && ((block) != \null ==> took(block, bytes, alignment)))
 
+/* The key invariant of lane.h. A lane that has a chunk had a block there first. */
+#define run_lies \
+    ((home == \null ==> run_at == 0 && run_to == 0) && \
+     (home != \null ==> shared(home) && placed(home) && 0 < run_at && run_at <= run_to && run_to <= home->capacity))
+
+/* `run` is that lane. */
+#define run_is(begin, end_) \
+    ((home == \null ==> (begin) == \null && (end_) == \null) && \
+     (home != \null ==> (begin) == home->allocation_ptr + run_at && (end_) == home->allocation_ptr + run_to))
+#define run_stands(run) run_is((run)->cursor, (run)->end)
+#define run_ok(run) (run_lies && run_stands(run))
+
+/* Where a lane is kept while a call works on it. */
+#define run_kept_in(run) \
+    (\valid(run) && apart((char *)(run), sizeof(tsmbr_lane)) && in_use((char *)(run), sizeof(tsmbr_lane)))
+
+/* The lane is as it was. */
+#define run_same (home == \old(home) && run_at == \old(run_at) && run_to == \old(run_to))
+
+/* `block` is the last that the lane has handed out. */
+#define handed(block, bytes, alignment) \
+    (home != \null && (unsigned char *)(block) == home->allocation_ptr + (run_at - (bytes)) && \
+     (base(home) + (run_at - (bytes))) % (alignment) == 0)
+
+/* It has no byte but of the lane, */
+#define bumped(block, bytes, alignment) \
+    (won == \null && home == \old(home) && run_to == \old(run_to) && \
+     handed(block, bytes, alignment) && \old(run_at) + (bytes) <= run_at && run_at <= run_to)
+
+/* or of the lane and what the one winning step took right behind that, */
+#define extended(block, bytes, alignment) \
+    (won != \null && home == won && \old(home) != \null && \
+     won->allocation_ptr == \old(home)->allocation_ptr && won_from == \old(run_to) && \
+     handed(block, bytes, alignment) && \old(run_at) + (bytes) <= run_at && run_at <= run_to && run_to == won_to)
+
+/* or of what that step took. The lane has the rest. */
+#define refilled(block, bytes, alignment) \
+    (won != \null && home == won && \
+     handed(block, bytes, alignment) && won_from + (bytes) <= run_at && run_at <= run_to && run_to == won_to)
+
+/* What a call answers that may use the lane: all that it took is in the block or in the lane. */
+#define served(block, bytes, alignment) \
+    (((block) == \null ==> won == \null && run_same) && \
+     ((block) != \null ==> (took(block, bytes, alignment) && run_same) || bumped(block, bytes, alignment) || \
+         extended(block, bytes, alignment) || refilled(block, bytes, alignment)))
+
+/* The lane has no room for such a block. */
+#define run_full(run, bytes, alignment) \
+    (\forall integer o; !fits(address((run)->cursor), run_to - run_at, 0, bytes, alignment, o))
+
+/* Its last block is `grown` bytes longer, by bytes of the lane, and of what the one winning step took
+ * right behind that. */
+#define run_grown(grown) \
+    (run_at == \old(run_at) + (grown) && run_at <= run_to && home != \null && \
+     home->allocation_ptr == \old(home)->allocation_ptr && \
+     ((won == \null && run_to == \old(run_to)) || \
+      (won == home && won_from == \old(run_to) && won_to == run_to)))
+
+/* Its last block has `given_up` bytes less, which are the lane's, or the chunk's with all the lane had. */
+#define run_shrunk(given_up) \
+    (home == \old(home) && run_at == \old(run_at) - (given_up) && (run_to == \old(run_to) || run_to == run_at))
+
+/* A block of the caller's: in one chunk, which address 0 is not in. */
+#define owns_block(ptr, bytes) \
+    (owner_begin == address(ptr) && owner_end == owner_begin + (bytes) && address(start_of(owner_end)) <= owner_begin && \
+     0 < owner_begin)
+
 /* A chunk that this call has from the upstream, and nobody has seen. */
 #define private(n) \
     (own(n) && \valid(n) && (\forall chunk *other; shared(other) ==> \separated(other, n)) && chunk_ok(n) && \
@@ -139,9 +265,20 @@ static inline size_t chunk_base(const chunk *c);
      (n)->next - (bytes) < (alignment) && \
      (unsigned char *)(block) == (n)->allocation_ptr + ((n)->next - (bytes)))
 
+/* The lane that a call finds. */
+#define lane_ok (run_lies && thread_ok && opened == \null && opened_count == 0)
+
 #define resource_ok(r) \
     (\valid_read(r) && in_use((char *)(r), sizeof(resource)) && lists_ok && listed((r)->kept_large) && \
      ((r)->upstream != \null ==> upstream_ok((r)->upstream)))
+
+/* A thread's own words and its lane lie nowhere else. */
+#define thread_apart(r) \
+    (\separated(r, THREAD) && \separated(&STORE, THREAD) && (\forall chunk *c; shared(c) ==> \separated(c, THREAD)) && \
+     \separated(mine, r) && \separated(mine, THREAD) && apart((char *)mine, sizeof(lane)) && \
+     in_use((char *)mine, sizeof(lane)) && \separated(tables + (0 .. tables_count - 1), r) && \
+     \separated(tables + (0 .. tables_count - 1), THREAD) && \
+     apart((char *)tables, tables_count * sizeof(lane)) && in_use((char *)tables, tables_count * sizeof(lane)))
 
 /* What one call carries through its rounds. */
 #define request_ok(r, q) \
@@ -173,7 +310,8 @@ static inline bool next_cas_acquire(chunk *c, size_t *seen, size_t desired);
 
 /*@ requires shared(c) && \valid(seen);
   @ requires guarantee: desired < *seen <= c->capacity;
-  @ requires owner: owner_begin < base(c) + desired && base(c) + *seen == owner_end;
+  @ requires owner: owner_begin < base(c) + desired && (base(c) + *seen == owner_end ||
+  @     (home != \null && base(home) + run_at == owner_end && base(c) + *seen == base(home) + run_to));
   @ assigns *seen;
   @ ensures rely: *seen <= c->capacity;
   @*/
@@ -189,6 +327,8 @@ static inline void next_store_relaxed(chunk *c, size_t value);
 
 /*@ assigns \nothing;
   @ ensures rely: listed(\result);
+  @ ensures memory: \result != \null ==> placed(\result);
+  @ ensures seen: chunk_seen == 1 ==> \result != \null;
   @*/
 static inline chunk *head_load_acquire(const resource *r);
 
@@ -286,6 +426,15 @@ static inline size_t lost_load_relaxed(const resource *r);
 /*@ assigns \nothing; */
 static inline void lost_add_relaxed(resource *r, size_t count);
 
+/*@ assigns \nothing; */
+static inline size_t unused_load_relaxed(const resource *r);
+
+/*@ assigns \nothing; */
+static inline void unused_add_relaxed(resource *r, size_t bytes);
+
+/*@ assigns \nothing; */
+static inline void unused_store_relaxed(resource *r, size_t value);
+
 /* --------------------------------------------------------------------- resource.cleanups -- */
 
 /*@ assigns \nothing; */
@@ -296,6 +445,139 @@ static inline bool cleanups_cas_relaxed(resource *r, cleanup *seen, cleanup *des
 
 /*@ assigns \nothing; */
 static inline void cleanups_store_relaxed(resource *r, cleanup *value);
+
+/* ------------------------------------------------------------------------ resource.lanes -- */
+
+/*@ axiomatic Lanes {
+  @     // This thread has a slot, whose lane is so many bytes behind the beginning of a group's table.
+  @     predicate holds(integer group, integer offset);
+  @ }
+  @
+  @ // This thread's lane, in a table that is published.
+  @ predicate lane_lies{L}(lane *l) = l == mine && \valid(l);
+  @*/
+
+/*@ ghost
+  @ // This call sees a chunk current.
+  @ /@ requires shared(c);
+  @  @ assigns chunk_seen;
+  @  @ ensures chunk_seen == 1;
+  @  @/
+  @ void sees_chunk(chunk *c); */
+
+/*@ ghost
+  @ // The bytes that this call has taken are the library's own, for a table, once in a call. Nobody else
+  @ // uses them.
+  @ /@ requires won != \null && opened_count == 0 && 0 < count;
+  @  @ requires took(memory, bytes, 1) && (unsigned char *)t == memory + way;
+  @  @ requires way + count * sizeof(lane) <= bytes;
+  @  @ assigns TAKEN, opened, opened_count;
+  @  @ ensures won == \null && opened == t && opened_count == count && t == tables && count == tables_count;
+  @  @ ensures \valid(t + (0 .. count - 1));
+  @  @/
+  @ void table_begins(lane *t, size_t count, unsigned char *memory, size_t way, size_t bytes); */
+
+/* A lane of a table that is not published. */
+#define lane_fresh(l) (\exists integer i; 0 <= i < opened_count && (l) == opened + i)
+
+/*@ requires group < SLOT_GROUPS;
+  @ assigns \nothing;
+  @ ensures none: group == 0 ==> \result == \null;
+  @ ensures seen: group != 0 && table_seen == 1 ==> \result != \null;
+  @ ensures rely: \result != \null ==> \forall integer o; holds(group, o) ==>
+  @     lane_lies((lane *)((unsigned char *)\result + o));
+  @ ensures empty: \result == \null ==> \forall integer o; holds(group, o) ==> home == \null;
+  @*/
+static inline lane *lanes_load_acquire(const resource *r, unsigned group);
+
+/*@ requires group < SLOT_GROUPS;
+  @ requires guarantee: opened != \null && desired == opened;
+  @ assigns opened, table_seen;
+  @ ensures opened == \null && table_seen == 1;
+  @ ensures yes: \result ==> \forall integer o; holds(group, o) ==>
+  @     lane_lies((lane *)((unsigned char *)desired + o));
+  @*/
+static inline bool lanes_cas_release(resource *r, unsigned group, lane *desired);
+
+/*@ assigns \nothing; */
+static inline void lanes_store_relaxed(resource *r, unsigned group, lane *value);
+
+/* ---------------------------------------------------------------------------------- lane -- */
+
+/*@ requires l == mine;
+  @ assigns \nothing;
+  @ ensures none: home == \null ==> \result == \null;
+  @ ensures some: home != \null ==> \result == home->allocation_ptr + run_at;
+  @*/
+static inline unsigned char *lane_cursor_load_relaxed(const lane *l);
+
+/*@ requires l == mine;
+  @ assigns \nothing;
+  @ ensures none: home == \null ==> \result == \null;
+  @ ensures some: home != \null ==> \result == home->allocation_ptr + run_to;
+  @*/
+static inline unsigned char *lane_end_load_relaxed(const lane *l);
+
+/*@ requires open: opened != \null ==> lane_fresh(l) && value == \null;
+  @ requires none: opened == \null ==> l == mine && (home == \null ==> value == \null);
+  @ requires bump: opened == \null && home != \null ==>
+  @     \exists integer k; run_at <= k <= run_to && value == home->allocation_ptr + k;
+  @ assigns run_at;
+  @ ensures none: opened != \null || home == \null ==> run_at == \old(run_at);
+  @ ensures bump: opened == \null && home != \null ==> value == home->allocation_ptr + run_at &&
+  @     \old(run_at) <= run_at <= run_to;
+  @*/
+static inline void lane_cursor_store_relaxed(lane *l, unsigned char *value);
+
+/*@ requires open: opened != \null ==> lane_fresh(l) && value == \null;
+  @ requires none: opened == \null ==> l == mine && (home == \null ==> value == \null);
+  @ requires end: opened == \null && home != \null ==> value == home->allocation_ptr + run_to;
+  @ assigns \nothing;
+  @*/
+static inline void lane_end_store_relaxed(lane *l, unsigned char *value);
+
+/* --------------------------------------------------------------------------------- slots -- */
+
+/*@ // Lanes in a group's table.
+  @ logic integer group_size(integer group) = group < 2 ? group : 1 << (group - 2);
+  @
+  @ // A slot's group, and where in a table of the group its lane is.
+  @ predicate lane_place(integer slot, integer group, integer offset) =
+  @     (slot == 0 && group == 1 && offset == 0) ||
+  @     (2 <= group < SLOT_GROUPS && group_size(group) <= slot && slot < 2 * group_size(group) &&
+  @         offset == (slot - group_size(group)) * sizeof(lane));
+  @
+  @ // This thread has the slot.
+  @ predicate has(integer slot) =
+  @     \forall integer group, offset; lane_place(slot, group, offset) ==> holds(group, offset);
+  @*/
+
+/*@ requires word < SLOT_WORDS;
+  @ assigns \nothing;
+  @*/
+static inline size_t slots_load_relaxed(const slots *s, unsigned word);
+
+/*@ requires word < SLOT_WORDS && \valid(seen);
+  @ requires guarantee: \exists integer b; 0 <= b < SLOT_BITS && desired == *seen + (1 << b) &&
+  @     desired == (*seen | (1 << b));
+  @ assigns *seen;
+  @ ensures yes: \result ==> \forall integer b; 0 <= b < SLOT_BITS && desired == \old(*seen) + (1 << b) ==>
+  @     has(word * SLOT_BITS + b);
+  @*/
+static inline bool slots_cas_acquire(slots *s, unsigned word, size_t *seen, size_t desired);
+
+/*@ requires word < SLOT_WORDS;
+  @ requires guarantee: \exists integer slot; has(slot) && word == slot / SLOT_BITS &&
+  @     mask == (size_t)(~(1 << slot % SLOT_BITS));
+  @ assigns \nothing;
+  @*/
+static inline void slots_and_release(slots *s, unsigned word, size_t mask);
+
+/*@ assigns \nothing; */
+static inline bool key_ready_load_acquire(const slots *s);
+
+/*@ assigns \nothing; */
+static inline void key_ready_store_release(slots *s, bool value);
 
 /* ------------------------------------------------------------------------- the upstream -- */
 
@@ -329,7 +611,7 @@ const tsmbr_upstream *tsmbr_system_upstream(void);
 
 /*@ requires usable(self);
   @ assigns \nothing;
-  @ ensures resource_ok(\result);
+  @ ensures resource_ok(\result) && thread_apart(\result);
   @*/
 static inline resource *resource_of(tsmbr_resource *self);
 

@@ -120,6 +120,7 @@ static const struct {
       {offsetof(resource, large_weight), "large_weight"},
       {offsetof(resource, unused), "unused"},
       {offsetof(resource, lost), "lost"},
+      {offsetof(resource, lanes[0]), "lanes[0]"},
       {offsetof(resource, lanes[1]), "lanes[1]"},
       {offsetof(resource, lanes[2]), "lanes[2]"},
       {offsetof(resource, lanes[3]), "lanes[3]"},

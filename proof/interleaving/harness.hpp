@@ -70,7 +70,8 @@ struct execution {
     bool running;    /* threads are */
     unsigned acting; /* for this thread, before they are */
     life lives[model::THREADS_MOST];
-    size_t top; /* bytes of the memory in use */
+    size_t taken; /* slots that no thread has */
+    size_t top;   /* bytes of the memory in use */
     region regions[REGIONS_MOST];
     unsigned region_count;
     owner owners[model::THREADS_MOST];
@@ -282,17 +283,60 @@ static void forget_contents()
         }
 }
 
+static void check_apart(const block &b, const owner &from)
+{
+    for (const block *other = from.blocks; other < from.blocks + from.count; other++)
+        CHECK(other == &b || other->at >= b.at + b.bytes || b.at >= other->at + other->bytes);
+}
+
+/* Have been handed out, and nobody else has a part of them. */
+static void check_all_of(const owner &mine)
+{
+    for (const block *b = mine.blocks; b < mine.blocks + mine.count; b++) {
+        CHECK(tsmbr_owns(self, b->at) && tsmbr_owns(self, b->at + b->bytes - 1));
+        check_apart(*b, mine);
+        for (const owner &o : now.owners)
+            check_apart(*b, o);
+    }
+}
+
 /* No two live blocks overlap, and all hold what their owners wrote. */
 static void check_blocks()
 {
-    for (unsigned id = 0; id < model::THREADS_MOST; id++)
-        for (unsigned i = 0; i < now.owners[id].count; i++) {
-            const block &b = now.owners[id].blocks[i];
-            read_block(id, &b);
-            for (const owner &o : now.owners)
-                for (const block *other = o.blocks; other < o.blocks + o.count; other++)
-                    CHECK(other == &b || other->at >= b.at + b.bytes || b.at >= other->at + other->bytes);
+    for (unsigned id = 0; id < model::THREADS_MOST; id++) {
+        for (unsigned i = 0; i < now.owners[id].count; i++)
+            read_block(id, &now.owners[id].blocks[i]);
+        check_all_of(now.owners[id]);
+    }
+}
+
+/* The key invariant of lane.h: the bytes that lanes still have were carved, and nobody else has them. */
+static void check_lanes()
+{
+    owner lanes = owner();
+    for (unsigned group = 1; group < SLOT_GROUPS; group++) {
+        const lane *table = lanes_load_acquire(r, group);
+        for (unsigned i = 0; table != NULL && i < slot_group_size(group); i++) {
+            tsmbr_lane run = lane_open(&table[i]);
+            CHECK(run.cursor <= run.end && lanes.count < BLOCKS_MOST);
+            if (run_left(&run) != 0)
+                lanes.blocks[lanes.count++] = {run.cursor, run_left(&run)};
         }
+    }
+    check_all_of(lanes);
+}
+
+/* The key invariant of slot.h: every slot that is taken is one thread's. */
+static void check_slots()
+{
+    size_t taken = now.taken;
+    for (const life &l : now.lives) {
+        if (l.state.standing != THREAD_HOLDS)
+            continue;
+        CHECK((taken >> l.state.slot & 1) == 0);
+        taken |= size_t(1) << l.state.slot;
+    }
+    CHECK(slots_load_relaxed(all_slots, 0) == taken);
 }
 
 /* ------------------------------------------------------------------------- one execution -- */
@@ -379,7 +423,6 @@ static void end(unsigned threads)
 {
     now.running = false;
     now.acting = 0;
-    check_blocks();
     /* No surplus: what the upstream gave and did not get back is in the lists, and counted. */
     tsmbr_statistics s;
     tsmbr_get_statistics(self, &s);
@@ -387,9 +430,9 @@ static void end(unsigned threads)
     CHECK(reserved_load_relaxed(r) == bytes_held() && published_load_relaxed(r) == bytes_held());
     if (current->lanes)
         check_allocated(s.allocated_bytes);
-    for (const owner &o : now.owners)
-        for (const block *b = o.blocks; b < o.blocks + o.count; b++)
-            CHECK(tsmbr_owns(self, b->at) && tsmbr_owns(self, b->at + b->bytes - 1));
+    check_blocks();
+    check_lanes();
+    check_slots();
     if (current->finish != NULL)
         current->finish(threads * calls_of_each);
     tsmbr_destroy(self);
