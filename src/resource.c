@@ -279,7 +279,9 @@ static void resource_weigh(resource *r, size_t total, size_t grown)
 /*@ requires request_ok(r, q) && idle && q->upstream != \null && q->need != SIZE_MAX;
   @ assigns TAKEN, OWED, errno, STORE, q->moved, q->lost;
   @ ensures request_ok(r, q);
-  @ ensures answered(\result, q->bytes, q->alignment);
+  @ ensures done: settled;
+  @ ensures no: \result == \null ==> won == \null;
+  @ ensures yes: \result != \null ==> took(\result, q->bytes, q->alignment);
   @*/
 static void *resource_link(resource *r, request *q)
 {

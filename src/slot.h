@@ -73,6 +73,7 @@ static inline unsigned slots_take(slots *s)
           @*/
         while (seen != SIZE_MAX) {
             size_t lowest = ~seen & (seen + 1);
+            /*@ assert either(seen, lowest) == seen + lowest; */
             /*@ assert (seen | lowest) == seen + lowest; */
             /*@ assert power_of_two(lowest); */
             /*@ ghost size_t taken = lowest; */

@@ -15,6 +15,9 @@
 
 /*@ predicate power_of_two(integer a) = \exists integer k; 0 <= k && a == (1 << k);
   @
+  @ // With a name of its own, so that the prover sees it as it stands.
+  @ logic integer either(integer a, integer b) = a | b;
+  @
   @ // How far it is from s to the next multiple of a.
   @ logic integer padding(integer s, integer a) = (a - s % a) % a;
   @
@@ -47,7 +50,7 @@
   @     power_of_two(f);
   @
   @ lemma lowest_free: \forall integer s, f; 0 <= s < SIZE_MAX && f == ((size_t)(~s) & (size_t)(s + 1)) ==>
-  @     (s | (f)) == s + f;
+  @     either(s, f) == s + f;
   @
   @ lemma shift_move: \forall integer l, b, t; power_of_two(l) && l != 1 && 0 <= b && t == (l << b) ==>
   @     power_of_two((l / 2)) && t == ((l / 2) << (b + 1));

@@ -14,6 +14,7 @@ Let WORD_BITS := width.
 
 Definition size_t (x : Z) := x mod 2 ^ width.
 Definition power_of_two (a : Z) := exists k, 0 <= k /\ a = Z.shiftl 1 k.
+Definition either (a b : Z) := Z.lor a b.
 Definition padding (s a : Z) := Z.rem (a - Z.rem s a) a.
 
 Lemma power_is (a : Z) : power_of_two a -> exists k, 0 <= k /\ a = 2 ^ k.
@@ -189,9 +190,9 @@ Proof.
   intros s f [? ->]. now apply lowest_both.
 Qed.
 
-Lemma lowest_free : forall s f : Z, 0 <= s < SIZE_MAX /\ f = Z.land (size_t (Z.lnot s)) (size_t (s + 1)) -> Z.lor s (f) = s + f.
+Lemma lowest_free : forall s f : Z, 0 <= s < SIZE_MAX /\ f = Z.land (size_t (Z.lnot s)) (size_t (s + 1)) -> either s f = s + f.
 Proof.
-  intros s f [? ->]. now apply lowest_both.
+  intros s f [? ->]. unfold either. now apply lowest_both.
 Qed.
 
 Lemma shift_move : forall l b t : Z, power_of_two l /\ l <> 1 /\ 0 <= b /\ t = (Z.shiftl l b) -> power_of_two (Z.quot l 2) /\ t = (Z.shiftl (Z.quot l 2) (b + 1)).
