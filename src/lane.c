@@ -74,7 +74,7 @@ static void *run_extend(chunk *c, tsmbr_lane *run, size_t size, size_t bytes, si
     /*@ ghost run_to += more; */
     /*@ assert lists_ok; */
     /*@ assert run_lies; */
-    /*@ assert run_ok(run); */
+    /*@ assert run_stands(run); */
     return block;
 }
 
