@@ -200,11 +200,12 @@ static lane *lane_make(resource *r, const chunk *c, const thread_state *thread, 
 void *tsmbr_lane_serve(resource *r, chunk *c, size_t bytes, size_t alignment, bool may_take, size_t *lost)
 {
     thread_state *thread = TSMBR_THREAD;
-    if (chunk_is_new(c) || thread->busy != 0 || (thread->group == 0 && !(may_take && tsmbr_thread_take(thread))))
+    if (chunk_is_new(c) || thread->busy != 0)
         return chunk_carve(c, bytes, alignment, CHUNK_INSIST, lost);
-    thread_enter(thread);
+    thread_enter(thread); /* before it takes a slot: a handler must not take another for it */
     void *block = NULL;
-    lane *l = lane_make(r, c, thread, lost);
+    bool has_slot = thread->group != 0 || (may_take && tsmbr_thread_take(thread));
+    lane *l = has_slot ? lane_make(r, c, thread, lost) : NULL;
     if (l != NULL) {
         tsmbr_lane run = lane_open(l);
         block = run_bump(&run, bytes, alignment); /* zero bytes come here with room left */

@@ -86,27 +86,23 @@ __attribute__((__destructor__)) static void library_ends(void)
 }
 #endif
 
+/* The thread is busy: a handler that comes here now stays out, and takes no second slot. */
 bool tsmbr_thread_take(thread_state *thread)
 {
     if (thread->standing != THREAD_FRESH || !key_ready_load_acquire(&all_slots))
         return false;
-    /* Before anything else: a handler that comes here now must not take a second one. */
-    thread->standing = THREAD_WITHOUT;
-    SIGNAL_FENCE();
     unsigned slot = slots_take(&all_slots);
-    if (slot == SLOTS) {
-        thread->standing = THREAD_FRESH;
+    if (slot == SLOTS)
         return false;
-    }
     thread->slot = slot;
     if (!key_set(thread)) {
+        thread->standing = THREAD_WITHOUT;
         slots_give(&all_slots, slot);
         return false;
     }
     unsigned group = slot_group(slot);
     thread->offset = (slot - (slot == 0 ? 0 : slot_group_size(group))) * sizeof(lane);
     thread->standing = THREAD_HOLDS;
-    SIGNAL_FENCE();
     thread->group = group;
     return true;
 }

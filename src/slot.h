@@ -129,7 +129,7 @@ extern _Thread_local thread_state tsmbr_thread TSMBR_THREAD_MODEL;
 #define TSMBR_THREAD (&tsmbr_thread)
 #endif
 
-/* Take a slot for this thread. False if it has one, has ended, or there is none to be had.
+/* Take a slot for this thread, which has entered. False if it has one, has ended, or there is none to be had.
  * Not for signal handlers: the system is asked to tell when the thread ends. */
 /*@ requires thread == &this_thread && thread_ok;
   @ assigns SLOT;
