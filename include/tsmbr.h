@@ -142,12 +142,13 @@ TSMBR_API const tsmbr_upstream *tsmbr_null_upstream(void);
 
 /* The default: malloc below 2 MiB, mappings of the operating system's from there on. A mapping
  * begins at a multiple of 2 MiB, or of the alignment asked if that is more, so that it can have huge
- * pages; Linux is advised to use them. With them a program's first writes to new memory cost less
- * than half. On Windows all of it is malloc.
+ * pages, which make first writes to new memory cheaper; Linux is advised to use them. On Windows all of
+ * it is malloc.
  *
  * Errors: NULL if there is no memory, or no address space. Nothing stays mapped then. If there is
  * room for a mapping, but none to choose its place, it begins at any multiple of the alignment asked.
- * errno is untouched on success.
+ * errno is untouched on success. A process that has as many mappings as Linux allows may be unable to
+ * give one back: its memory goes back then, its addresses do not.
  * Threads: any, at once. Progress: as malloc and the operating system: they take locks.
  * Cost: a mapping is rounded up to whole pages, and has a few calls of the operating system. Memory
  * is taken when it is first written to, on huge pages 2 MiB at a time. LeakSanitizer sees pointers
