@@ -200,7 +200,8 @@ static void the_impossible_is_refused(void **state)
     bytes = SIZE_MAX;
     assert_null(ask(u, bytes - 5, 16));
     assert_null(ask(u, HUGE_PAGE, (size_t)1 << (sizeof(size_t) * 8 - 1)));
-    assert_int_equal(mapped_bytes(), before);
+    if (!WATCHED) /* a sanitizer maps memory to report the sizes */
+        assert_int_equal(mapped_bytes(), before);
 }
 
 /* A resource of that kind grows into mappings, and release gives each back. */
@@ -208,18 +209,18 @@ static void release_unmaps(void **state)
 {
     (void)state;
     tsmbr_resource r;
-    assert_int_equal(tsmbr_init(&r, NULL), 0);
+    tsmbr_config config = {.initial_size = HUGE_PAGE}; /* all chunks are mapped */
+    assert_int_equal(tsmbr_init(&r, &config), 0);
     size_t before = mapped_bytes();
     for (int i = 0; i < 3; i++) {
         for (int k = 0; k < 1000; k++)
             memset(tsmbr_allocate(&r, 50000, 8), k, 50000);
         tsmbr_statistics s;
         tsmbr_get_statistics(&r, &s);
-        assert_true(mapped_bytes() - before >= s.reserved_bytes - 4 * HUGE_PAGE);
+        assert_true(mapped_bytes() - before >= s.reserved_bytes);
         tsmbr_release(&r);
+        assert_int_equal(mapped_bytes(), before);
     }
-    /* What stays is what malloc keeps of the small chunks. */
-    assert_true(mapped_bytes() - before < 4 * HUGE_PAGE);
     tsmbr_destroy(&r);
 }
 
