@@ -219,7 +219,7 @@ static void release_unmaps(void **state)
         tsmbr_get_statistics(&r, &s);
         assert_true(mapped_bytes() - before >= s.reserved_bytes);
         tsmbr_release(&r);
-        assert_int_equal(mapped_bytes(), before);
+        assert_true(mapped_bytes() - before <= (WATCHED ? HUGE_PAGE : 0)); /* a sanitizer's own */
     }
     tsmbr_destroy(&r);
 }
