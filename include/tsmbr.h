@@ -25,7 +25,8 @@
  *   owns, statistics,
  *     upstream         yes                   yes              no
  *   init, destroy,
- *     release, reset   NO                    NO               yes (2)
+ *     release, reset,
+ *     reserve          NO                    NO               yes (2)
  *
  *   (1) One block has one owner: two threads must not resize the same block at the same time.
  *   (2) Every call on the resource made by another thread must happen before this one or after it,
@@ -295,6 +296,16 @@ TSMBR_API void tsmbr_release(tsmbr_resource *resource);
  * again and ask the upstream for nothing. Runs the cleanups first.
  * Threads: all others out, see the grid. All blocks end here. */
 TSMBR_API void tsmbr_reset(tsmbr_resource *resource, size_t keep_bytes);
+
+/* See to it that some chunk has room for `bytes` bytes without padding, now rather than when they are needed:
+ * if none has, a chunk of that size is obtained and used after the present ones. For the time before a
+ * deadline, or between two frames. With tsmbr_prefault_upstream its pages are there, too. Requests of more
+ * than 4 MiB or a quarter of it, when it is not current yet, may get chunks of their own all the same.
+ *
+ * Returns 0, or ENOMEM (also in errno) if the upstream refused or the limit would be exceeded; nothing has
+ * changed then. The chunk is kept or given back by reset and release like any other.
+ * Threads: all others out, see the grid. Cost: one upstream call, and time linear in the chunks kept. */
+TSMBR_API int tsmbr_reserve(tsmbr_resource *resource, size_t bytes);
 
 /* Have cleanup(argument) called at the next release, reset or destroy, latest registered first,
  * while all blocks are still there. A cleanup may use the resource, also to register another one,
