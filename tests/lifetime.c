@@ -534,6 +534,28 @@ static void the_first_reservation_is_served_whole(void **state)
     watch_close(&w);
 }
 
+/* A request that shares the reserved chunk with others, but is large beside the current one. */
+static void a_reservation_makes_requests_small(void **state)
+{
+    (void)state;
+    watch w;
+    watch_open(&w);
+    tsmbr_resource r;
+    tsmbr_init(&r, &(tsmbr_config){.upstream = &w.upstream});
+    assert_non_null(tsmbr_allocate(&r, 100, 1));
+    assert_int_equal(tsmbr_reserve(&r, 1 << 20), 0);
+    for (int i = 0; i < 10; i++)
+        assert_non_null(tsmbr_allocate(&r, 100000, 1));
+    assert_int_equal(w.calls, 2);
+    size_t held = w.held;
+    tsmbr_release(&r);
+    tsmbr_statistics s;
+    tsmbr_get_statistics(&r, &s);
+    assert_int_equal(s.peak_reserved_bytes, held);
+    tsmbr_destroy(&r);
+    watch_close(&w);
+}
+
 static void a_reservation_refused_changes_nothing(void **state)
 {
     (void)state;
@@ -585,6 +607,7 @@ int main(void)
         cmocka_unit_test(a_cleanup_needs_memory),
         cmocka_unit_test(reserved_memory_serves_without_the_upstream),
         cmocka_unit_test(the_first_reservation_is_served_whole),
+        cmocka_unit_test(a_reservation_makes_requests_small),
         cmocka_unit_test(a_reservation_refused_changes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
