@@ -98,6 +98,14 @@ public:
         tsmbr_reset(&resource_, keep_bytes);
     }
 
+    // Sees to it that some chunk has room for so many bytes; see tsmbr_reserve. Throws std::bad_alloc if that
+    // cannot be had. No other thread may be inside any call.
+    void reserve(std::size_t bytes)
+    {
+        if (tsmbr_reserve(&resource_, bytes) != 0)
+            throw std::bad_alloc();
+    }
+
     // Any thread.
     std::pmr::memory_resource *upstream_resource() const noexcept
     {

@@ -26,7 +26,8 @@
  *   owns, statistics,
  *     upstream         yes                   yes              no
  *   init, destroy,
- *     release, reset   NO                    NO               yes (2)
+ *     release, reset,
+ *     reserve          NO                    NO               yes (2)
  *
  *   (1) One block has one owner: two threads must not resize the same block at the same time.
  *   (2) Every call on the resource made by another thread must happen before this one or after it,
@@ -159,8 +160,31 @@ TSMBR_API const tsmbr_upstream *tsmbr_malloc_upstream(void);
 /* Refuses every request: a resource over it serves its caller's buffer and nothing more. */
 TSMBR_API const tsmbr_upstream *tsmbr_null_upstream(void);
 
-/* The default. In this version it is malloc. */
+/* The default: malloc below 2 MiB, mappings of the operating system's from there on. A mapping
+ * begins at a multiple of 2 MiB, or of the alignment asked if that is more, so that it can have huge
+ * pages, which make first writes to new memory cheaper; Linux is advised to use them. On Windows all of
+ * it is malloc.
+ *
+ * Errors: NULL if there is no memory, or no address space. Nothing stays mapped then. If there is
+ * room for a mapping, but none to choose its place, it begins at any multiple of the alignment asked.
+ * errno is untouched on success. A process that has as many mappings as Linux allows may be unable to
+ * give one back: its memory goes back then, its addresses do not.
+ * Threads: any, at once. Progress: as malloc and the operating system: they take locks.
+ * Cost: a mapping is rounded up to whole pages, and has a few calls of the operating system. Memory
+ * is taken when it is first written to, on huge pages 2 MiB at a time. LeakSanitizer sees pointers
+ * that are only in mappings if the library, too, is built with AddressSanitizer. */
 TSMBR_API const tsmbr_upstream *tsmbr_system_upstream(void);
+
+/* The system upstream, but every page of what it grants is written to before it returns, so that
+ * the first writes of the program meet no page fault. For latency: the whole time is spent when a
+ * chunk is asked for, also on pages that are never used. What one grants the other takes back.
+ *
+ * Errors: as the system upstream. Where there is address space but no memory for it, the operating
+ * system may end the program here, as it would at a first write.
+ * Threads: any, at once; the threads that meet the end of a chunk together may each prefault one.
+ * Cost: linear in the bytes; on Linux 5.14 and later one call for a mapping, else one write a page.
+ * The pages stay the kernel's to swap out; lock them with mlockall if that must not be. */
+TSMBR_API const tsmbr_upstream *tsmbr_prefault_upstream(void);
 
 /* ---------------------------------------------------------------------------- construction -- */
 
@@ -301,6 +325,16 @@ TSMBR_API void tsmbr_release(tsmbr_resource *resource);
  * again and ask the upstream for nothing. Runs the cleanups first.
  * Threads: all others out, see the grid. All blocks end here. */
 TSMBR_API void tsmbr_reset(tsmbr_resource *resource, size_t keep_bytes);
+
+/* See to it that some chunk has room for `bytes` bytes without padding, now rather than when they are needed:
+ * if none has, a chunk of that size is obtained and used after the present ones. For the time before a
+ * deadline, or between two frames. With tsmbr_prefault_upstream its pages are there, too. Requests of more
+ * than 4 MiB or a quarter of it, when it is not current yet, may get chunks of their own all the same.
+ *
+ * Returns 0, or ENOMEM (also in errno) if the upstream refused or the limit would be exceeded; nothing has
+ * changed then. The chunk is kept or given back by reset and release like any other.
+ * Threads: all others out, see the grid. Cost: one upstream call, and time linear in the chunks kept. */
+TSMBR_API int tsmbr_reserve(tsmbr_resource *resource, size_t bytes);
 
 /* Have cleanup(argument) called at the next release, reset or destroy, latest registered first,
  * while all blocks are still there. A cleanup may use the resource, also to register another one,

@@ -105,6 +105,39 @@ void tsmbr_reset(tsmbr_resource *self, size_t keep_bytes)
     unused_store_relaxed(r, 0);
 }
 
+int tsmbr_reserve(tsmbr_resource *self, size_t bytes)
+{
+    resource *r = resource_of(self);
+    chunk *newest = NULL;
+    for (chunk *c = head_load_acquire(r); c != NULL; c = c->follow) {
+        if (bytes <= c->capacity - next_load_relaxed(c))
+            return 0;
+        newest = c;
+    }
+    int saved_errno = errno;
+    size_t total = place_first_total(bytes);
+    size_t reserved = reserved_load_relaxed(r);
+    chunk *n = r->limit == 0 || (reserved <= r->limit && total <= r->limit - reserved)
+                   ? tsmbr_chunk_obtain(resource_upstream(r), total)
+                   : NULL;
+    if (n == NULL) {
+        errno = ENOMEM;
+        return ENOMEM;
+    }
+    errno = saved_errno;
+    n->prev = newest;
+    n->held = (newest != NULL ? newest->held : 0) + total;
+    if (newest != NULL)
+        newest->follow = n;
+    else
+        head_store_relaxed(r, n);
+    reserved_store_relaxed(r, reserved + total);
+    published_store_relaxed(r, published_load_relaxed(r) + total);
+    /* So that requests that this chunk can serve count as small: they are to wait for it. */
+    large_weight_add_relaxed(r, total);
+    return 0;
+}
+
 void tsmbr_release(tsmbr_resource *self)
 {
     tsmbr_reset(self, 0);

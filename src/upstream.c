@@ -1,16 +1,43 @@
-/* upstream.c - the upstreams that come with the library. */
-#if !defined(_WIN32) && !defined(_POSIX_C_SOURCE)
-/* posix_memalign */
-#define _POSIX_C_SOURCE 200112L // NOLINT(*-reserved-identifier,cert-dcl*): the system reads this name
-#endif
+/* upstream.c - the upstreams that come with the library.
+ *
+ * The system upstream takes small memory from malloc and large memory from the operating system, in
+ * mappings that begin where a huge page can begin:
+ *
+ *     2 MiB            2 MiB            2 MiB
+ *       |----------------|----------------|-------+
+ *       mapping                                   end, rounded up to a page
+ *
+ * Key invariant: whether memory is mapped, and how many bytes of it, follows from the `bytes` of the
+ * request alone. So deallocate knows what to unmap, and there is no header to push the memory off
+ * its alignment. */
 
+/* The system reads these names: mappings and their advice, beside what the C standard has. */
+/* NOLINTBEGIN(*-reserved-identifier,cert-dcl*) */
+#ifndef _DEFAULT_SOURCE
+#define _DEFAULT_SOURCE
+#endif
+#if defined(__APPLE__) && !defined(_DARWIN_C_SOURCE)
+#define _DARWIN_C_SOURCE
+#endif
+#if defined(__NetBSD__) && !defined(_NETBSD_SOURCE)
+#define _NETBSD_SOURCE
+#endif
+/* NOLINTEND(*-reserved-identifier,cert-dcl*) */
+
+#include <errno.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdlib.h>
 #if defined(_WIN32)
 #include <malloc.h>
+#else
+#include <sys/mman.h>
+#include <unistd.h>
 #endif
 
 #include "tsmbr.h"
+
+/* ---------------------------------------------------------------------------------- malloc -- */
 
 /* malloc's own alignment. Above it a call of its own is needed, and on Windows a free of its own. */
 static bool malloc_aligns(size_t alignment)
@@ -46,6 +73,197 @@ static void malloc_deallocate(void *context, void *ptr, size_t bytes, size_t ali
     free(ptr);
 }
 
+/* -------------------------------------------------------------------------------- mappings -- */
+
+#if defined(_WIN32)
+
+/* Huge pages take a privilege there that programs do not have, and malloc maps large memory itself. */
+static size_t page_bytes(void)
+{
+    return 4096;
+}
+
+static bool system_maps(size_t bytes)
+{
+    (void)bytes;
+    return false;
+}
+
+static void *map_allocate(size_t bytes, size_t alignment)
+{
+    (void)bytes;
+    (void)alignment;
+    return NULL;
+}
+
+static void map_deallocate(void *ptr, size_t bytes)
+{
+    (void)ptr;
+    (void)bytes;
+}
+
+#else
+
+#if !defined(MAP_ANONYMOUS)
+#define MAP_ANONYMOUS MAP_ANON
+#endif
+
+/* LeakSanitizer finds what mappings point to only if it is told of them. */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define MAP_IS_WATCHED
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__)
+#define MAP_IS_WATCHED
+#endif
+#if defined(MAP_IS_WATCHED)
+#include <sanitizer/lsan_interface.h>
+#define MAP_OPENED(ptr, mapped) __lsan_register_root_region((ptr), (mapped))
+#define MAP_CLOSED(ptr, mapped) __lsan_unregister_root_region((ptr), (mapped))
+#else
+#define MAP_OPENED(ptr, mapped) ((void)0)
+#define MAP_CLOSED(ptr, mapped) ((void)0)
+#endif
+
+/* The huge page of most machines. Less than one has nothing to gain from a mapping, and malloc may
+ * have it at hand. */
+#define MAP_HUGE ((size_t)2 << 20)
+
+static size_t page_bytes(void)
+{
+    return (size_t)sysconf(_SC_PAGESIZE); /* has no way to fail */
+}
+
+/* Above PTRDIFF_MAX there are no objects: malloc refuses. So a size that is mapped can be rounded. */
+static bool system_maps(size_t bytes)
+{
+    return bytes >= MAP_HUGE && bytes <= PTRDIFF_MAX;
+}
+
+static size_t map_bytes(size_t bytes)
+{
+    size_t page = page_bytes();
+    return (bytes + page - 1) & ~(page - 1);
+}
+
+static unsigned char *map_open(size_t mapped)
+{
+    void *ptr = mmap(NULL, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return ptr != MAP_FAILED ? ptr : NULL;
+}
+
+static void map_close(unsigned char *ptr, size_t mapped)
+{
+    if (mapped == 0 || munmap(ptr, mapped) == 0)
+        return;
+#if defined(__linux__)
+    /* The kernel merges neighbours, and may refuse to split them again where a process has very many
+     * mappings. The addresses are lost then, the memory is not. */
+    (void)madvise(ptr, mapped, MADV_DONTNEED);
+#endif
+}
+
+static size_t map_padding(const unsigned char *ptr, size_t alignment)
+{
+    return (0 - (size_t)(uintptr_t)ptr) & (alignment - 1);
+}
+
+/* A mapping of `mapped` bytes, a multiple of the page, at a multiple of `alignment`; or NULL. */
+static unsigned char *map_aligned(size_t mapped, size_t alignment)
+{
+    /* Mappings stand side by side, and new kernels align large ones: often the first is right. */
+    unsigned char *ptr = map_open(mapped);
+    if (ptr == NULL || map_padding(ptr, alignment) == 0)
+        return ptr;
+    map_close(ptr, mapped);
+
+    size_t spare = alignment - page_bytes();
+    if (spare > SIZE_MAX - mapped)
+        return NULL;
+    ptr = map_open(mapped + spare);
+    if (ptr == NULL)
+        return NULL;
+    size_t head = map_padding(ptr, alignment);
+    map_close(ptr, head);
+    map_close(ptr + head + mapped, spare - head);
+    return ptr + head;
+}
+
+static void *map_allocate(size_t bytes, size_t alignment)
+{
+    size_t mapped = map_bytes(bytes);
+    size_t wished = alignment > MAP_HUGE ? alignment : MAP_HUGE;
+    unsigned char *ptr = map_aligned(mapped, wished);
+    /* The space to choose a place from may be missing where the place itself is not. */
+    if (ptr == NULL && alignment < wished)
+        ptr = map_aligned(mapped, alignment);
+    if (ptr == NULL)
+        return NULL;
+#if defined(MADV_HUGEPAGE)
+    (void)madvise(ptr, mapped, MADV_HUGEPAGE); /* a kernel without them says no: as well */
+#endif
+    MAP_OPENED(ptr, mapped);
+    return ptr;
+}
+
+static void map_deallocate(void *ptr, size_t bytes)
+{
+    size_t mapped = map_bytes(bytes);
+    MAP_CLOSED(ptr, mapped);
+    map_close(ptr, mapped);
+}
+
+#endif
+
+/* ---------------------------------------------------------------------- system and prefault -- */
+
+static void *system_allocate(void *context, size_t bytes, size_t alignment)
+{
+    int saved_errno = errno;
+    void *ptr = system_maps(bytes) ? map_allocate(bytes, alignment) : malloc_allocate(context, bytes, alignment);
+    if (ptr != NULL)
+        errno = saved_errno;
+    return ptr;
+}
+
+static void system_deallocate(void *context, void *ptr, size_t bytes, size_t alignment)
+{
+    if (ptr != NULL && system_maps(bytes))
+        map_deallocate(ptr, bytes);
+    else
+        malloc_deallocate(context, ptr, bytes, alignment);
+}
+
+/* Write to each page that the bytes lie on. */
+static void touch(unsigned char *ptr, size_t bytes)
+{
+    size_t page = page_bytes();
+    for (size_t i = 0; i < bytes; i += page)
+        *(volatile unsigned char *)(ptr + i) = 0;
+    /* ptr need not begin a page: the last step may stop short of the last one. */
+    if (bytes != 0)
+        *(volatile unsigned char *)(ptr + bytes - 1) = 0;
+}
+
+static void *prefault_allocate(void *context, size_t bytes, size_t alignment)
+{
+    unsigned char *ptr = system_allocate(context, bytes, alignment);
+    if (ptr == NULL)
+        return NULL;
+#if defined(MADV_POPULATE_WRITE)
+    /* One call in place of a fault for each page. Kernels before 5.14 do not know it. */
+    int saved_errno = errno;
+    if (system_maps(bytes) && madvise(ptr, map_bytes(bytes), MADV_POPULATE_WRITE) == 0)
+        return ptr;
+    errno = saved_errno;
+#endif
+    touch(ptr, bytes);
+    return ptr;
+}
+
+/* ------------------------------------------------------------------------------------ null -- */
+
 static void *null_allocate(void *context, size_t bytes, size_t alignment)
 {
     (void)context;
@@ -62,8 +280,12 @@ static void null_deallocate(void *context, void *ptr, size_t bytes, size_t align
     (void)alignment;
 }
 
+/* ------------------------------------------------------------------------------ the library -- */
+
 static const tsmbr_upstream malloc_upstream = {malloc_allocate, malloc_deallocate, NULL};
 static const tsmbr_upstream null_upstream = {null_allocate, null_deallocate, NULL};
+static const tsmbr_upstream system_upstream = {system_allocate, system_deallocate, NULL};
+static const tsmbr_upstream prefault_upstream = {prefault_allocate, system_deallocate, NULL};
 
 const tsmbr_upstream *tsmbr_malloc_upstream(void)
 {
@@ -77,5 +299,10 @@ const tsmbr_upstream *tsmbr_null_upstream(void)
 
 const tsmbr_upstream *tsmbr_system_upstream(void)
 {
-    return &malloc_upstream;
+    return &system_upstream;
+}
+
+const tsmbr_upstream *tsmbr_prefault_upstream(void)
+{
+    return &prefault_upstream;
 }

@@ -228,6 +228,17 @@ TEST(on_release, runs_latest_first_while_the_blocks_are_there)
     EXPECT_EQ(order, expected) << "destruction";
 }
 
+TEST(reserve, gets_the_next_chunk_now_or_throws)
+{
+    checking_upstream up;
+    pool_type pool(&up);
+    pool.reserve(100000);
+    up.set_policy(refuse);
+    EXPECT_NE(pool.allocate(100000, 1), nullptr);
+    expect_plain_bad_alloc([&] { pool.reserve(100000); });
+    pool.release();
+}
+
 TEST(on_release, throws_bad_alloc_if_there_is_no_memory_or_no_function)
 {
     checking_upstream up;

@@ -471,6 +471,122 @@ static void reset_may_keep_some_of_the_chain(void **state)
     tsmbr_destroy(&r);
 }
 
+/* ------------------------------------------------------------------------------------ reserve -- */
+
+static void reserved_memory_serves_without_the_upstream(void **state)
+{
+    (void)state;
+    watch w;
+    watch_open(&w);
+    tsmbr_resource r;
+    tsmbr_init(&r, &(tsmbr_config){.upstream = &w.upstream});
+    assert_int_equal(tsmbr_reserve(&r, 0), 0);
+    assert_int_equal(w.calls, 1); /* a chunk, if a small one: there was none */
+    for (size_t bytes = 1000; bytes <= 100 << 20; bytes *= 7) {
+        size_t before = w.calls;
+        assert_int_equal(tsmbr_reserve(&r, bytes), 0);
+        assert_int_equal(w.calls, before + 1);
+        assert_int_equal(tsmbr_reserve(&r, bytes), 0); /* there is one now */
+        assert_int_equal(w.calls, before + 1);
+        for (size_t i = 0; i < 100; i++)
+            assert_non_null(tsmbr_allocate(&r, bytes / 100, 1));
+        assert_int_equal(w.calls, before + 1);
+        tsmbr_statistics s;
+        tsmbr_get_statistics(&r, &s);
+        assert_int_equal(s.reserved_bytes, w.held);
+        assert_int_equal(s.chunks, w.live);
+    }
+    tsmbr_reset(&r, SIZE_MAX);
+    size_t before = w.calls;
+    assert_non_null(tsmbr_allocate(&r, 100, 1));
+    assert_int_equal(tsmbr_reserve(&r, 16 << 20), 0); /* kept */
+    assert_int_equal(w.calls, before);
+    tsmbr_destroy(&r);
+    watch_close(&w);
+}
+
+static void the_first_reservation_is_served_whole(void **state)
+{
+    (void)state;
+    watch w;
+    watch_open(&w);
+    tsmbr_resource r;
+    tsmbr_init(&r, &(tsmbr_config){.upstream = &w.upstream});
+    assert_int_equal(tsmbr_reserve(&r, 1 << 20), 0);
+    char *p = tsmbr_allocate(&r, 1 << 20, 1);
+    assert_non_null(p);
+    memset(p, 1, 1 << 20);
+    assert_int_equal(w.calls, 1);
+    tsmbr_release(&r);
+    assert_int_equal(w.live, 0);
+
+    /* Behind the caller's buffer, which is used first. */
+    char buffer[64];
+    tsmbr_init(&r, &(tsmbr_config){.upstream = &w.upstream, .buffer = buffer, .buffer_size = sizeof buffer});
+    assert_int_equal(tsmbr_reserve(&r, 64), 0);
+    assert_int_equal(w.live, 0);
+    assert_int_equal(tsmbr_reserve(&r, 65), 0);
+    assert_int_equal(w.live, 1);
+    assert_ptr_equal(tsmbr_allocate(&r, 60, 1), buffer);
+    assert_non_null(tsmbr_allocate(&r, 10, 1));
+    assert_int_equal(w.calls, 2);
+    tsmbr_destroy(&r);
+    watch_close(&w);
+}
+
+/* A request that shares the reserved chunk with others, but is large beside the current one. */
+static void a_reservation_makes_requests_small(void **state)
+{
+    (void)state;
+    watch w;
+    watch_open(&w);
+    tsmbr_resource r;
+    tsmbr_init(&r, &(tsmbr_config){.upstream = &w.upstream});
+    assert_non_null(tsmbr_allocate(&r, 100, 1));
+    assert_int_equal(tsmbr_reserve(&r, 1 << 20), 0);
+    for (int i = 0; i < 10; i++)
+        assert_non_null(tsmbr_allocate(&r, 100000, 1));
+    assert_int_equal(w.calls, 2);
+    size_t held = w.held;
+    tsmbr_release(&r);
+    tsmbr_statistics s;
+    tsmbr_get_statistics(&r, &s);
+    assert_int_equal(s.peak_reserved_bytes, held);
+    tsmbr_destroy(&r);
+    watch_close(&w);
+}
+
+static void a_reservation_refused_changes_nothing(void **state)
+{
+    (void)state;
+    watch w;
+    watch_open(&w);
+    tsmbr_resource r;
+    tsmbr_init(&r, &(tsmbr_config){.upstream = &w.upstream, .limit = 10000});
+    assert_int_equal(tsmbr_reserve(&r, 5000), 0);
+    size_t held = w.held;
+    errno = 0;
+    assert_int_equal(tsmbr_reserve(&r, 6000), ENOMEM);
+    assert_int_equal(errno, ENOMEM);
+    assert_int_equal(w.calls, 1);
+    assert_int_equal(tsmbr_reserve(&r, SIZE_MAX), ENOMEM);
+    assert_non_null(tsmbr_allocate(&r, 5000, 1));
+    w.fail_call = 2;
+    assert_int_equal(tsmbr_reserve(&r, 4000), ENOMEM);
+    assert_int_equal(w.calls, 2);
+    assert_int_equal(w.held, held);
+    tsmbr_statistics s;
+    tsmbr_get_statistics(&r, &s);
+    assert_int_equal(s.reserved_bytes, held);
+    assert_int_equal(s.chunks, 1);
+    errno = 7;
+    assert_int_equal(tsmbr_reserve(&r, 4000), 0);
+    assert_int_equal(errno, 7);
+    assert_true(w.peak <= 10000);
+    tsmbr_destroy(&r);
+    watch_close(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -489,6 +605,10 @@ int main(void)
         cmocka_unit_test(cleanups_run_in_reverse),
         cmocka_unit_test(a_cleanup_may_use_the_resource),
         cmocka_unit_test(a_cleanup_needs_memory),
+        cmocka_unit_test(reserved_memory_serves_without_the_upstream),
+        cmocka_unit_test(the_first_reservation_is_served_whole),
+        cmocka_unit_test(a_reservation_makes_requests_small),
+        cmocka_unit_test(a_reservation_refused_changes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
