@@ -162,53 +162,60 @@ module {:options "--function-syntax:3"} Progress {
     a.LoadLane? || a.LoadLanes? || a.OpenWon? || a.OpenLost? || a.LoadSlots? || a.TakeWon? || a.TakeLost? ||
     (a.LoadNext? && t < |s.pcs| && s.pcs[t].HaveNext?) || (a.Count? && t < |s.pcs| && !s.pcs[t].Resp?)
   }
-  // What a step without effect changes besides its own thread: `reserved`, by the two steps that pay for it.
+  // A step without effect but for its own thread, and the two steps on `reserved`.
+  predicate Idles(s: State, t: nat, a: Act)
+  {
+    Always(s) && Enabled(s, t, a) && !Begins(a) && !a.AdvanceWon? && Do(s, t, a).log == s.log && !Looks1(s, t, a)
+  }
+  // It changes nothing that others are ranked by but `reserved`, and pays for that itself.
+  predicate Pays(s: State, t: nat, a: Act)
+    requires Idles(s, t, a)
+  {
+    var s' := Do(s, t, a);
+    var k, k' := ClockOf(s), ClockOf(s');
+    s'.sides == s.sides && |s'.pcs| == |s.pcs| && k' == k.(reserved := k'.reserved) &&
+    (k'.reserved != k.reserved ==> a.ReserveWon? || a.Unreserve?) &&
+    Rank(s'.pcs[t], k') + (if a.ReserveWon? || a.Unreserve? then k.n else 0) < Rank(s.pcs[t], k')
+  }
+  predicate LooksAround(a: Act)
+  {
+    a.LoadHead? || a.LoadNext? || a.LookHead? || a.LoadWeight? || a.LoadPublished? || a.LoadReserved? || a.LoadLarge? ||
+    a.LoadCleanups? || a.BeginWalk? || a.Visit?
+  }
+  predicate LosesOrFails(a: Act)
+  {
+    a.CarveLost? || a.ExtendLost? || a.InstallLost? || a.AdvanceLost? || a.LinkLost? || a.ReserveLost? || a.GrowLost? ||
+    a.RegisterLost? || a.NoFit? || a.NoChunk? || a.TooMuch?
+  }
   lemma OwnRank(s: State, t: nat, a: Act)
-    requires Always(s) && Enabled(s, t, a) && !Begins(a) && !a.AdvanceWon? && Do(s, t, a).log == s.log && !Looks1(s, t, a)
-    ensures Do(s, t, a).sides == s.sides
-    ensures var k, k' := ClockOf(s), ClockOf(Do(s, t, a));
-      k' == k.(reserved := k'.reserved) && (k'.reserved != k.reserved ==> a.ReserveWon? || a.Unreserve?) &&
-      Rank(Do(s, t, a).pcs[t], k') + (if a.ReserveWon? || a.Unreserve? then k.n else 0) < Rank(s.pcs[t], k')
+    requires Idles(s, t, a)
+    ensures Pays(s, t, a)
   {
-    if LooksAround(a) { OwnRankLooking(s, t, a); } else if LosesOrFails(a) { OwnRankLosing(s, t, a); } else { OwnRankAsking(s, t, a); }
+    if LooksAround(a) { LookingPays(s, t, a); } else if LosesOrFails(a) { LosingPays(s, t, a); } else { AskingPays(s, t, a); }
   }
-  predicate LooksAround(a: Act) { a.LoadHead? || a.LoadNext? || a.LookHead? || a.LoadWeight? || a.LoadPublished? || a.LoadReserved? || a.LoadLarge? || a.LoadCleanups? || a.BeginWalk? || a.Visit? }
-  predicate LosesOrFails(a: Act) { a.CarveLost? || a.ExtendLost? || a.InstallLost? || a.AdvanceLost? || a.LinkLost? || a.ReserveLost? || a.GrowLost? || a.RegisterLost? || a.NoFit? || a.NoChunk? || a.TooMuch? }
-  lemma OwnRankLooking(s: State, t: nat, a: Act)
-    requires Always(s) && Enabled(s, t, a) && !Begins(a) && !a.AdvanceWon? && Do(s, t, a).log == s.log && !Looks1(s, t, a) && LooksAround(a)
-    ensures Do(s, t, a).sides == s.sides
-    ensures var k, k' := ClockOf(s), ClockOf(Do(s, t, a));
-      k' == k.(reserved := k'.reserved) && (k'.reserved != k.reserved ==> a.ReserveWon? || a.Unreserve?) &&
-      Rank(Do(s, t, a).pcs[t], k') + (if a.ReserveWon? || a.Unreserve? then k.n else 0) < Rank(s.pcs[t], k')
+  lemma LookingPays(s: State, t: nat, a: Act)
+    requires Idles(s, t, a) && LooksAround(a)
+    ensures Pays(s, t, a)
   {
     assert PcOk(s, t);
-    var q, s' := s.pcs[t], Do(s, t, a);
+    var s' := Do(s, t, a);
     assert s'.chain == s.chain && s'.bigs == s.bigs && s'.tick == s.tick;
-    assert |s'.pcs| == |s.pcs|;
   }
-  lemma OwnRankLosing(s: State, t: nat, a: Act)
-    requires Always(s) && Enabled(s, t, a) && !Begins(a) && !a.AdvanceWon? && Do(s, t, a).log == s.log && !Looks1(s, t, a) && LosesOrFails(a)
-    ensures Do(s, t, a).sides == s.sides
-    ensures var k, k' := ClockOf(s), ClockOf(Do(s, t, a));
-      k' == k.(reserved := k'.reserved) && (k'.reserved != k.reserved ==> a.ReserveWon? || a.Unreserve?) &&
-      Rank(Do(s, t, a).pcs[t], k') + (if a.ReserveWon? || a.Unreserve? then k.n else 0) < Rank(s.pcs[t], k')
+  lemma LosingPays(s: State, t: nat, a: Act)
+    requires Idles(s, t, a) && LosesOrFails(a)
+    ensures Pays(s, t, a)
   {
     assert PcOk(s, t);
-    var q, s' := s.pcs[t], Do(s, t, a);
+    var s' := Do(s, t, a);
     assert s'.chain == s.chain && s'.bigs == s.bigs && s'.tick == s.tick;
-    assert |s'.pcs| == |s.pcs|;
   }
-  lemma OwnRankAsking(s: State, t: nat, a: Act)
-    requires Always(s) && Enabled(s, t, a) && !Begins(a) && !a.AdvanceWon? && Do(s, t, a).log == s.log && !Looks1(s, t, a) && !LooksAround(a) && !LosesOrFails(a)
-    ensures Do(s, t, a).sides == s.sides
-    ensures var k, k' := ClockOf(s), ClockOf(Do(s, t, a));
-      k' == k.(reserved := k'.reserved) && (k'.reserved != k.reserved ==> a.ReserveWon? || a.Unreserve?) &&
-      Rank(Do(s, t, a).pcs[t], k') + (if a.ReserveWon? || a.Unreserve? then k.n else 0) < Rank(s.pcs[t], k')
+  lemma AskingPays(s: State, t: nat, a: Act)
+    requires Idles(s, t, a) && !LooksAround(a) && !LosesOrFails(a)
+    ensures Pays(s, t, a)
   {
     assert PcOk(s, t);
-    var q, s' := s.pcs[t], Do(s, t, a);
+    var s' := Do(s, t, a);
     assert s'.chain == s.chain && s'.bigs == s.bigs && s'.tick == s.tick;
-    assert |s'.pcs| == |s.pcs|;
   }
   lemma StepCosts(s: State, t: nat, a: Act)
     requires Always(s) && Enabled(s, t, a) && !Begins(a) && Do(s, t, a).log == s.log

@@ -64,17 +64,51 @@ static void *run_extend(chunk *c, tsmbr_lane *run, size_t size, size_t bytes, si
         return NULL;
     }
     /*@ assert won == c && won_from == run_to && won_to == run_to + more; */
+    /*@ assert run->cursor == c->allocation_ptr + run_at && run->end == c->allocation_ptr + run_to; */
     void *block = run->cursor + offset;
     /*@ assert chunk_ok(c) && block == c->allocation_ptr + (run_at + offset) && run_at + offset < c->capacity; */
     /*@ assert block != \null; */
     run->cursor += used;
     run->end += more;
+    /*@ assert run->cursor == c->allocation_ptr + (run_at + used) && run->end == c->allocation_ptr + (run_to + more); */
+    /*@ assert lists_ok; */
     /*@ ghost home = c; */
     /*@ ghost run_at += used; */
     /*@ ghost run_to += more; */
-    /*@ assert lists_ok; */
     /*@ assert run_lies; */
     /*@ assert run_stands(run); */
+    return block;
+}
+
+/* A block, and a run of `size` bytes behind it, or of as many as c still has, in place of what is left of
+ * this one. NULL if the block is too large a part of such a run. */
+/*@ requires shared(c) && placed(c) && lists_ok && run_kept_in(run) && run_ok(run) && size <= c->capacity;
+  @ requires \valid(lost) && apart((char *)lost, sizeof(*lost)) && \separated(run, lost);
+  @ requires 0 < bytes && power_of_two(alignment) && won == \null;
+  @ assigns TAKEN, RUN, run->cursor, run->end, *lost;
+  @ ensures lists: lists_ok;
+  @ ensures lies: run_lies;
+  @ ensures run: run_stands(run);
+  @ ensures no: \result == \null ==> won == \null && run_same;
+  @ ensures yes: \result != \null ==> won == c && refilled(\result, bytes, alignment);
+  @*/
+static void *run_replace(resource *r, chunk *c, tsmbr_lane *run, size_t size, size_t bytes, size_t alignment,
+                         size_t *lost)
+{
+    size_t room = c->capacity - next_load_relaxed(c);
+    size_t fresh = room < size ? room : size;
+    if (bytes > fresh || !place_run_serves(size, bytes, alignment))
+        return NULL;
+    void *block = chunk_carve(c, fresh, alignment, CHUNK_INSIST, lost);
+    if (block == NULL)
+        return NULL;
+    if (run_left(run) != 0)
+        unused_add_relaxed(r, run_left(run));
+    run->cursor = (unsigned char *)block + bytes;
+    run->end = (unsigned char *)block + fresh;
+    /*@ ghost home = c; */
+    /*@ ghost run_at = won_to - fresh + bytes; */
+    /*@ ghost run_to = won_to; */
     return block;
 }
 
@@ -84,20 +118,8 @@ void *tsmbr_run_refill(resource *r, chunk *c, tsmbr_lane *run, size_t bytes, siz
     if (size == 0)
         return chunk_carve(c, bytes, alignment, CHUNK_INSIST, lost);
     void *block = run_extend(c, run, size, bytes, alignment, lost);
-    if (block == NULL && place_run_serves(size, bytes, alignment)) {
-        size_t room = c->capacity - next_load_relaxed(c);
-        size_t fresh = room < size ? room : size;
-        block = bytes <= fresh ? chunk_carve(c, fresh, alignment, CHUNK_INSIST, lost) : NULL;
-        if (block != NULL) {
-            if (run_left(run) != 0)
-                unused_add_relaxed(r, run_left(run));
-            run->cursor = (unsigned char *)block + bytes;
-            run->end = (unsigned char *)block + fresh;
-            /*@ ghost home = c; */
-            /*@ ghost run_at = won_to - fresh + bytes; */
-            /*@ ghost run_to = won_to; */
-        }
-    }
+    if (block == NULL)
+        block = run_replace(r, c, run, size, bytes, alignment, lost);
     if (block == NULL)
         block = chunk_carve(c, bytes, alignment, CHUNK_INSIST, lost);
     if (block != NULL)
