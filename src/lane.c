@@ -32,7 +32,8 @@ static bool run_is_last(const tsmbr_lane *run, const chunk *c, size_t seen)
 
 /* A block that begins in what is left of the run and ends in `size` bytes more of c, or as many as c
  * still has: ExtendWon. One thread alone fills its chunk this way without a gap. */
-/*@ requires shared(c) && placed(c) && lists_ok && run_kept_in(run) && run_ok(run) && run_full(run, bytes, alignment);
+/*@ requires shared(c) && placed(c) && lists_ok && run_kept_in(run) && run_ok(run);
+  @ requires run_full(run, bytes, alignment);
   @ requires \valid(lost) && apart((char *)lost, sizeof(*lost)) && \separated(run, lost);
   @ requires 0 < bytes && power_of_two(alignment) && won == \null;
   @ assigns TAKEN, RUN, run->cursor, run->end, *lost;
@@ -53,6 +54,8 @@ static void *run_extend(chunk *c, tsmbr_lane *run, size_t size, size_t bytes, si
                    &offset, &used))
         return NULL;
     /*@ assert home != \null && run_to == seen && run_at + used <= c->capacity; */
+    /*@ assert used <= run_to - run_at ==>
+      @     fits(address(run->cursor), run_to - run_at, 0, bytes, alignment, offset); */
     /*@ assert used > run_to - run_at; */
     size_t needed = used > run_left(run) ? used - run_left(run) : 0;
     size_t more = c->capacity - seen < size ? c->capacity - seen : size;
@@ -70,7 +73,8 @@ static void *run_extend(chunk *c, tsmbr_lane *run, size_t size, size_t bytes, si
     /*@ assert block != \null; */
     run->cursor += used;
     run->end += more;
-    /*@ assert run->cursor == c->allocation_ptr + (run_at + used) && run->end == c->allocation_ptr + (run_to + more); */
+    /*@ assert run->cursor == c->allocation_ptr + (run_at + used); */
+    /*@ assert run->end == c->allocation_ptr + (run_to + more); */
     /*@ assert lists_ok; */
     /*@ ghost home = c; */
     /*@ ghost run_at += used; */
@@ -172,8 +176,8 @@ void tsmbr_run_shrink(resource *r, tsmbr_lane *run, size_t given_up, size_t *los
 /* ------------------------------------------------------------------------------- lane tables -- */
 
 /* This thread's lane, for which a table is made if there is none: a block that the library allocates for
- * itself. NULL if c is too small for one, or the current chunk has no room. The thread is busy, so no handler of its
- * own has been here in between. */
+ * itself. NULL if c is too small for one, or the current chunk has no room. The thread is busy, so no
+ * handler of its own has been here in between. */
 /*@ requires resource_ok(r) && thread_apart(r) && lane_ok && shared(c) && chunk_seen == 1 && won == \null;
   @ requires thread == &this_thread && this_thread.group != 0;
   @ requires \valid(lost) && apart((char *)lost, sizeof(*lost)) && \separated(lost, r);

@@ -137,7 +137,8 @@ static inline bool lane_allocate(const resource *r, size_t bytes, size_t alignme
     size_t padding = 0;
     bool fits = place_bump((size_t)(uintptr_t)cursor, room, bytes, alignment, &padding);
     if (fits) {
-        /*@ assert home != \null && address(cursor) == base(home) + run_at && run_at + padding + bytes <= run_to; */
+        /*@ assert home != \null && address(cursor) == base(home) + run_at; */
+        /*@ assert run_at + padding + bytes <= run_to; */
         /*@ assert cursor + padding + bytes == home->allocation_ptr + (run_at + padding + bytes); */
         lane_cursor_store_relaxed(l, cursor + padding + bytes);
         /*@ assert run_at == \at(run_at, Pre) + padding + bytes; */
@@ -151,7 +152,8 @@ static inline bool lane_allocate(const resource *r, size_t bytes, size_t alignme
 
 /* A block, and a run behind it that replaces what is left of this one, from chunk c; or just the block,
  * where a run would be too much. NULL if c has no room for it. Bytes given up count in r->unused. */
-/*@ requires shared(c) && placed(c) && lists_ok && run_kept_in(run) && run_ok(run) && run_full(run, bytes, alignment);
+/*@ requires shared(c) && placed(c) && lists_ok && run_kept_in(run) && run_ok(run);
+  @ requires run_full(run, bytes, alignment);
   @ requires \valid(lost) && apart((char *)lost, sizeof(*lost)) && \separated(run, lost);
   @ requires 0 < bytes && power_of_two(alignment) && won == \null;
   @ assigns TAKEN, RUN, *run, *lost;
@@ -179,7 +181,8 @@ bool tsmbr_run_grow(resource *r, tsmbr_lane *run, size_t grown, size_t *lost);
  * and the run is the chunk's last. Otherwise it is left where it is. */
 /*@ requires lists_ok && run_kept_in(run) && run_ok(run) && home != \null && 0 < given_up;
   @ requires \valid(lost) && apart((char *)lost, sizeof(*lost)) && \separated(run, lost);
-  @ requires owner: base(home) + run_at == owner_end && base(home) <= owner_begin && owner_begin + given_up < owner_end;
+  @ requires owner: base(home) + run_at == owner_end && base(home) <= owner_begin;
+  @ requires less: owner_begin + given_up < owner_end;
   @ assigns RUN, run->cursor, run->end, *lost;
   @ ensures lists: lists_ok;
   @ ensures lies: run_lies;
@@ -193,7 +196,8 @@ void tsmbr_run_shrink(resource *r, tsmbr_lane *run, size_t given_up, size_t *los
 /*@ requires resource_ok(r) && thread_apart(r) && lane_ok && shared(c) && placed(c) && chunk_seen == 1;
   @ requires 0 < bytes && power_of_two(alignment) && won == \null;
   @ requires \valid(lost) && apart((char *)lost, sizeof(*lost)) && \separated(lost, r);
-  @ requires \separated(lost, THREAD) && \separated(lost, mine) && \separated(lost, tables + (0 .. tables_count - 1));
+  @ requires \separated(lost, THREAD) && \separated(lost, mine);
+  @ requires \separated(lost, tables + (0 .. tables_count - 1));
   @ assigns TAKEN, RUN, LANE, TABLE, SLOT, *lost;
   @ ensures lists: lists_ok;
   @ ensures resource: resource_ok(r);

@@ -637,8 +637,10 @@ void tsmbr_deallocate(tsmbr_resource *self, void *ptr, size_t bytes, size_t alig
 
 /* Whether the block that ends at `ptr + old_bytes` is the last of this thread's lane in r, and if so, its
  * new size, if it can be had. */
-/*@ requires resource_ok(r) && thread_apart(r) && lane_ok && idle && ptr != \null && \valid(resized) && apart((char *)resized, sizeof(*resized));
-  @ requires \separated(resized, THREAD) && \separated(resized, mine) && 0 < old_bytes && 0 < new_bytes && old_bytes != new_bytes;
+/*@ requires resource_ok(r) && thread_apart(r) && lane_ok && idle && ptr != \null;
+  @ requires \valid(resized) && apart((char *)resized, sizeof(*resized));
+  @ requires \separated(resized, THREAD) && \separated(resized, mine);
+  @ requires 0 < old_bytes && 0 < new_bytes && old_bytes != new_bytes;
   @ requires owner: owns_block(ptr, old_bytes);
   @ assigns TAKEN, RUN, LANE, *resized;
   @ ensures lies: run_lies;

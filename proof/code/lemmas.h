@@ -43,7 +43,8 @@
   @ lemma mask_low: \forall integer x; 0 <= x ==> 0 <= (x & (127)) <= 127;
   @
   @ lemma shift_small: \forall integer k, v; 0 <= k <= 8 && v == (1 << k) ==>
-  @     (k == 0 && v == 1) || (k == 1 && v == 2) || (k == 2 && v == 4) || (k == 3 && v == 8) || (k == 4 && v == 16) ||
+  @     (k == 0 && v == 1) || (k == 1 && v == 2) || (k == 2 && v == 4) || (k == 3 && v == 8) ||
+  @     (k == 4 && v == 16) ||
   @     (k == 5 && v == 32) || (k == 6 && v == 64) || (k == 7 && v == 128) || (k == 8 && v == 256);
   @
   @ lemma lowest_power: \forall integer s, f; 0 <= s < SIZE_MAX && f == ((size_t)(~s) & (size_t)(s + 1)) ==>

@@ -36,10 +36,12 @@ extern struct thread_state this_thread;
 #define TSMBR_THREAD (&this_thread)
 #define TSMBR_THREAD_MODEL
 #define _Thread_local
+/* clang-format off */
 #define THREAD ((char *)&this_thread + (0 .. 63))
 #define thread_ok \
     (this_thread.group < SLOT_GROUPS && \
      (this_thread.group != 0 ==> holds(this_thread.group, this_thread.offset)))
+/* clang-format on */
 
 /* ------------------------------------------------------------------------------- chunks -- */
 
