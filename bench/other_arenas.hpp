@@ -3,6 +3,7 @@
 #define TSMBR_BENCH_OTHER_ARENAS_HPP
 
 #include "contenders.hpp"
+#include "shape.hpp"
 
 #if defined(BENCH_HAS_BOOST)
 #include <boost/container/pmr/memory_resource.hpp>
@@ -50,7 +51,7 @@ public:
     auto allocator(unsigned)
     {
         return [arena = &*arena_](std::size_t bytes, std::size_t alignment) {
-            return arena->AllocateAligned(bytes, alignment);
+            return allocate(*arena, bytes, alignment);
         };
     }
     void reset()
@@ -68,11 +69,16 @@ private:
         static region_upstream upstream;
         return upstream;
     }
+    // It takes no size that is not a multiple of eight where the alignment is larger.
+    static void *allocate(google::protobuf::Arena &arena, std::size_t bytes, std::size_t alignment)
+    {
+        return arena.AllocateAligned(align_up(bytes, 8), alignment);
+    }
     struct call {
         protobuf_arena *self;
         void *operator()(std::size_t bytes, std::size_t alignment) const
         {
-            return self->arena_->AllocateAligned(bytes, alignment < 8 ? 8 : alignment);
+            return allocate(*self->arena_, bytes, alignment < 8 ? 8 : alignment);
         }
     };
     alignas(apart) std::optional<google::protobuf::Arena> arena_;

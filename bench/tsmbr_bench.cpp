@@ -28,8 +28,11 @@ using bench::contender_entry;
 using bench::shape;
 using bench::workload;
 
+constexpr std::size_t default_repetitions = 7;
+
 struct settings {
     bool full = false;
+    bool all_runs = true;   // no flag leaves some out
     bool own_report = true; // none if Google Benchmark's was asked for
     std::string data;       // directory for write_data; empty: none
     std::string command;
@@ -59,7 +62,7 @@ std::vector<shape> cells_of(bool full)
     for (const std::size_t bytes : {std::size_t{16}, std::size_t{256}, std::size_t{4096}, mixed_sizes})
         add(workload::warm, bytes, 8, {1, 2, 8, 64});
     for (const std::size_t bytes : {std::size_t{64}, mixed_sizes})
-        for (const std::size_t alignment : {16, 64})
+        for (const std::size_t alignment : {std::size_t{16}, std::size_t{64}})
             add(workload::warm, bytes, alignment, {1, 2});
     const std::vector<std::size_t> cold_bytes = {16, 64, 256, 4096, mixed_sizes};
     for (const std::size_t bytes : cold_bytes)
@@ -131,14 +134,17 @@ bench::counts count_operations()
 
 // ------------------------------------------------------------------------------ Google Benchmark --
 
+std::size_t runs_expected; // 0: not known
+
 // One line for those who watch, nothing for those who read the output later.
 void show_progress(const std::string &name)
 {
     static const auto begin = bench::clock_type::now();
-    static int runs = 0;
+    static std::size_t runs = 0;
+    const std::string of = runs_expected != 0 ? " of " + std::to_string(runs_expected) : std::string();
     if (isatty(STDERR_FILENO) != 0)
-        (void)std::fprintf(stderr, "\r\033[K%4.0f s  run %4d: %s", bench::seconds_since(begin), ++runs,
-                           name.c_str());
+        (void)std::fprintf(stderr, "\r\033[K%4.0f s  run %zu%s: %s", bench::seconds_since(begin), ++runs,
+                           of.c_str(), name.c_str());
 }
 
 void end_progress()
@@ -186,7 +192,7 @@ bool read_flags(int argc, char **argv, settings &o)
 {
     // The flags given come last and win.
     static char interleave[] = "--benchmark_enable_random_interleaving=true";
-    static char repetitions[] = "--benchmark_repetitions=7";
+    static char repetitions[] = "--benchmark_repetitions=7"; // as default_repetitions
     std::vector<char *> arguments = {argv[0], interleave, repetitions};
     o.command = "tsmbr_bench";
     for (int i = 1; i < argc; ++i) {
@@ -197,6 +203,8 @@ bool read_flags(int argc, char **argv, settings &o)
             o.data = argv[i] + 7;
         } else {
             arguments.push_back(argv[i]);
+            o.all_runs = o.all_runs && std::strstr(argv[i], "filter") == nullptr &&
+                         std::strstr(argv[i], "repetitions") == nullptr;
             o.own_report = o.own_report && std::strncmp(argv[i], "--benchmark_format", 18) != 0 &&
                            std::strncmp(argv[i], "--benchmark_list_tests", 22) != 0;
         }
@@ -239,10 +247,15 @@ int main(int argc, char **argv)
 #endif
     bench::region();
     bench::results r;
+    std::size_t entered = 0;
     for (const shape &s : cells_of(o.full))
         for (const contender_entry &entry : rows)
-            if (takes_part(entry, s, o.full))
+            if (takes_part(entry, s, o.full)) {
                 enter(entry, s, o.full ? 0.03 : 0.01, r);
+                ++entered;
+            }
+    if (o.all_runs)
+        runs_expected = entered * default_repetitions;
     if (o.own_report)
         bench::print_machine(o.command, missing);
     silent_reporter silent;
