@@ -27,7 +27,8 @@ struct model {
 // Blocks per nanosecond of all cores together.
 double model_throughput(const model &m, unsigned n);
 
-// t: two threads compare-and-swap one word in turn, nothing else; median time of a swap that took effect.
+// t: two threads pass one word to and fro by compare-and-swap. The least of several tries, because what
+// disturbs them only adds.
 double measure_transfer_ns();
 
 } // namespace bench

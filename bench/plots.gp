@@ -64,6 +64,7 @@ set style fill solid 0.7
 set boxwidth 0.7
 set xtics rotate by -40 noenhanced
 set xlabel ""
+set rmargin 10
 set ylabel "ns of a core for one block"
 set yrange [0:*]
 
