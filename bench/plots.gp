@@ -25,7 +25,7 @@ set ylabel "ns of a core for one block"
 
 set output plots . "/warm_threads.svg"
 set title "Warm memory, 64-byte blocks"
-plot for [row in shown] pick('$1 == "warm" && $2 == 64 && $3 == 8', row) using 4:7 \
+plot for [row in shown] pick('$1 == "warm" && $2 == 64 && $3 == 8 && $5 == 0', row) using 4:7 \
     with linespoints lw width(row) dt dash(row) title row noenhanced
 
 set output plots . "/cold_threads.svg"
@@ -48,7 +48,7 @@ set output plots . "/warm_sizes.svg"
 set title "Warm memory, two threads"
 set xlabel "bytes of a block"
 set ylabel "ns of a core for one block"
-plot for [row in shown] pick('$1 == "warm" && $2 != 0 && $3 == 8 && $4 == 2', row) using 2:7 \
+plot for [row in shown] pick('$1 == "warm" && $2 != 0 && $3 == 8 && $4 == 2 && $5 == 0', row) using 2:7 \
     with linespoints lw width(row) dt dash(row) title row noenhanced
 
 set output plots . "/model.svg"

@@ -53,7 +53,8 @@ std::string title_of(const shape &s)
     const std::string size = s.bytes == mixed_sizes ? "mixed sizes" : std::to_string(s.bytes) + " bytes";
     switch (s.what) {
     case workload::warm:
-        return "warm, " + size + ", aligned to " + std::to_string(s.alignment);
+        return "warm, " + size + ", aligned to " + std::to_string(s.alignment) +
+               (s.extent != 0 ? ", " + std::to_string(s.extent) + " MiB a round" : "");
     case workload::cold:
         return "cold, " + size + ", " + std::to_string(s.extent) + " MiB";
     case workload::frame:
@@ -159,7 +160,7 @@ void print_warning(const results &r)
     double worst = 0;
     for (const auto &cell : r.cells()) {
         shape s = cell.first;
-        if (s.what != workload::warm || s.threads != 1)
+        if (s.what != workload::warm || s.threads != 1 || s.extent != 0)
             continue;
         const double alone = r.at(s, control);
         s.threads = 2;

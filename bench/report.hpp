@@ -40,6 +40,11 @@ inline shape warm_cell(unsigned threads)
 {
     return {workload::warm, 64, 8, threads, 0};
 }
+// Of as much memory as 64 threads have, to be compared with them.
+inline shape warm_cell_like_64(unsigned threads)
+{
+    return {workload::warm, 64, 8, threads, 64};
+}
 inline shape cold_cell()
 {
     return {workload::cold, 32, 8, 1, 512};

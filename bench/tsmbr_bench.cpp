@@ -48,6 +48,7 @@ std::vector<shape> cells_of(bool full)
             cells.push_back({what, bytes, alignment, count, extent});
     };
     add(workload::warm, 64, 8, {1, 2, 8, 64});
+    add(workload::warm, 64, 8, {2}, bench::warm_cell_like_64(2).extent);
     add(workload::cold, 32, 8, {1}, 512);
     if (!full) {
         add(workload::warm, 16, 8, {1, 2});
@@ -80,6 +81,9 @@ bool takes_part(const contender_entry &entry, const shape &s, bool full)
         return entry.shared;
     if (s.alignment > entry.most_alignment)
         return false;
+    // A cell for one target, of as much memory as 64 threads have.
+    if (s.what == workload::warm && s.extent != 0)
+        return entry.name == "tsmbr_allocate" || entry.name == "pmr_private" || entry.name == "raw_bump";
     // The long one, in the short run: what the targets compare.
     if (s.what == workload::cold && s.extent >= 512 && !full)
         return entry.general || entry.name == "tsmbr_allocate" || entry.name == "pmr_private";

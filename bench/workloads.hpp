@@ -79,9 +79,11 @@ inline plan plan_of(const shape &s, const size_list &sizes)
         e.round_bytes = std::min(most_round_bytes, std::max({8 * mebi, s.threads * mebi, large_blocks}));
     }
     }
+    if (s.what == workload::warm && s.extent != 0)
+        e.round_bytes = std::min(most_round_bytes, s.extent * mebi);
     const std::size_t footprint = e.round_bytes / s.threads;
     e.thread_blocks = sizes.blocks_in(footprint, s.alignment);
-    if (s.what == workload::warm) // enough is enough: the slow ones would take all the time
+    if (s.what == workload::warm && s.extent == 0) // enough is enough: the slow ones would take all the time
         e.thread_blocks = std::min(e.thread_blocks, std::max(std::size_t{131072} / s.threads, thread_least));
     return {e, s.what == workload::cold ? 0u : 1u};
 }
