@@ -14,7 +14,7 @@ BOOTSTRAP := scripts/bootstrap
 CTEST := ctest --output-on-failure --no-tests=error
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check check-quick bench install asan ubsan tsan clang mutants verify verify-full verify-mutants readme format format-check tidy clean
+.PHONY: help demo check check-quick bench bench-full install asan ubsan tsan clang mutants verify verify-full verify-mutants readme format format-check tidy clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -85,10 +85,15 @@ verify-%:
 	@$(BOOTSTRAP) build test clang verify
 	@scripts/verify $*
 
-bench: ## compare with malloc, an arena behind a mutex, and one private std::pmr arena per thread
+bench: ## compare with fourteen ways to get memory, in one run: tables, targets, a model; under two minutes
 	@$(BOOTSTRAP) build bench
 	@$(call build,bench)
 	@$(BUILD)/bench/bench/tsmbr_bench $(BENCH_FLAGS)
+
+bench-full: ## all workloads, sizes and threads, half an hour: JSON, plots, docs/performance.md
+	@$(BOOTSTRAP) build bench plots
+	@$(call build,bench)
+	@bench/full $(BUILD)/bench/bench/tsmbr_bench $(BUILD)/bench/data $(BENCH_FLAGS)
 
 install: ## install header, libraries, pkg-config file and CMake package under PREFIX
 	@$(BOOTSTRAP) build

@@ -1,234 +1,424 @@
-// contenders.hpp - what is compared: ways for several threads to get blocks.
+// contenders.hpp - what is compared: this library, and what its users would pick instead of it.
 //
 // A contender is a class with
 //
-//     name                its row
-//     contender(threads)  made before the threads start, for a run of many rounds
-//     allocator(thread)   a callable, bytes to block. Each thread asks for one in each round, so what
-//                         it holds by value can stay in registers
-//     finish(thread)      what the thread still owes after its last block
-//     reset()             ready for the next round; one thread, the others at rest
+//     name                 its row
+//     shared               whether one object serves all threads
+//     contender(e)         made before the threads start, for many rounds
+//     allocator(thread)    a callable: bytes, alignment to block. Each thread asks for one in each round
+//     finish(thread)       what the thread still owes after its last block
+//     reset()              ready for the next round; one thread, the others at rest
+//     resource(thread)     the same as a std::pmr::memory_resource, for containers
 //
-// and all of allocator, finish, reset are on the clock. All but malloc serve their blocks from the
-// same region, touched before, so they differ in the way alone.
+// Allocator, finish and reset are on the clock. Each is called as its users call it: a pmr resource
+// through a std::pmr::memory_resource * of unknown type, a C function by its name.
+//
+// Not here: the malloc family (malloc_family.hpp), arenas of other libraries (other_arenas.hpp).
 #ifndef TSMBR_BENCH_CONTENDERS_HPP
 #define TSMBR_BENCH_CONTENDERS_HPP
 
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
-#include <cstring>
 #include <deque>
 #include <memory_resource>
 #include <mutex>
+#include <optional>
 #include <vector>
 
-#include <benchmark/benchmark.h>
-#include <sys/mman.h>
-
+#include "memory.hpp"
 #include "thread_safe_monotonic_buffer.hpp"
 
-namespace contenders
+namespace bench
 {
 
-// What all threads together get in one round: several times a core's L2 cache, and well within L3.
-constexpr std::size_t round_bytes = std::size_t{8} << 20;
-constexpr std::size_t smallest_block = 16;
-constexpr std::size_t alignment = 8;
-// Two lines: the prefetcher fetches lines in pairs.
-constexpr std::size_t apart = 128;
-constexpr std::size_t huge_page = std::size_t{2} << 20;
-// More than the blocks need, for a chunk's record.
-constexpr std::size_t region_bytes = round_bytes + huge_page;
-
-// On huge pages where they can be had: the TLBs of two cores hold twice as many small ones as that of
-// one, so that one thread alone would look slow.
-inline unsigned char *region()
-{
-    static unsigned char *const memory = [] {
-        void *const pages = std::aligned_alloc(huge_page, region_bytes);
-        if (pages == nullptr)
-            std::abort();
-#if defined(MADV_HUGEPAGE)
-        (void)madvise(pages, region_bytes, MADV_HUGEPAGE);
-#endif
-        return static_cast<unsigned char *>(std::memset(pages, 1, region_bytes));
-    }();
-    return memory;
-}
-
-// Where a thread's part of the region begins, for contenders with private memory.
-inline unsigned char *part(unsigned thread, unsigned threads)
-{
-    return region() + round_bytes / threads * thread;
-}
-
-// Hides from the compiler which resource it is, as where resources are passed around.
-inline std::pmr::memory_resource *any(std::pmr::memory_resource *resource)
-{
-    benchmark::DoNotOptimize(resource);
-    return resource;
-}
-
-// What most contenders do after a round.
+// What most contenders owe after a round.
 struct nothing_owed {
+    static constexpr bool frees_each = false;
     void finish(unsigned) {}
-    void reset() {}
 };
 
-class region_upstream : public std::pmr::memory_resource
+// A memory_resource of a function, for contenders that are none themselves.
+template <class Allocate>
+class resource_of : public std::pmr::memory_resource
 {
-    void *do_allocate(std::size_t bytes, std::size_t) override
+public:
+    explicit resource_of(Allocate allocate) : allocate_(allocate) {}
+
+private:
+    void *do_allocate(std::size_t bytes, std::size_t alignment) override
     {
-        if (bytes > region_bytes)
+        void *const block = allocate_(bytes, alignment);
+        if (block == nullptr)
             throw std::bad_alloc();
-        return region();
+        return block;
     }
     void do_deallocate(void *, std::size_t, std::size_t) override {}
     bool do_is_equal(const std::pmr::memory_resource &other) const noexcept override { return this == &other; }
+
+    Allocate allocate_;
 };
 
+// ------------------------------------------------------------------------------- this library --
+
+// One resource for all threads, by the C function.
+template <unsigned Flags>
+class tsmbr_plain : public nothing_owed
+{
+public:
+    static constexpr const char *name = (Flags & TSMBR_SHARED_ONLY) != 0 ? "tsmbr_shared_only" : "tsmbr_allocate";
+    static constexpr bool shared = true;
+    explicit tsmbr_plain(const environment &e)
+    {
+        tsmbr_config config = {};
+        config.flags = Flags;
+        if (!e.own_memory) {
+            // One chunk serves a whole round. It is obtained here, because later all would ask together.
+            config.upstream = &upstream_;
+            config.initial_size = e.round_bytes + e.round_bytes / 8;
+        }
+        if (tsmbr_init(&resource_, &config) != 0)
+            std::abort();
+        if (!e.own_memory && tsmbr_allocate(&resource_, 1, 1) != nullptr)
+            reset();
+    }
+    tsmbr_plain(const tsmbr_plain &) = delete;
+    tsmbr_plain &operator=(const tsmbr_plain &) = delete;
+    ~tsmbr_plain() { tsmbr_destroy(&resource_); }
+
+    auto allocator(unsigned)
+    {
+        return [resource = &resource_](std::size_t bytes, std::size_t alignment) {
+            return tsmbr_allocate(resource, bytes, alignment);
+        };
+    }
+    void reset() { tsmbr_reset(&resource_, SIZE_MAX); }
+    std::pmr::memory_resource *resource(unsigned) { return any(&as_pmr_); }
+    tsmbr_resource *native() { return &resource_; }
+
+private:
+    struct call {
+        tsmbr_resource *resource;
+        void *operator()(std::size_t bytes, std::size_t alignment) const
+        {
+            return tsmbr_allocate(resource, bytes, alignment);
+        }
+    };
+    static void *obtain(void *context, std::size_t bytes, std::size_t alignment)
+    {
+        return static_cast<region_upstream *>(context)->allocate(bytes, alignment);
+    }
+    static void give_back(void *context, void *ptr, std::size_t bytes, std::size_t alignment)
+    {
+        static_cast<region_upstream *>(context)->deallocate(ptr, bytes, alignment);
+    }
+
+    region_upstream memory_;
+    tsmbr_upstream upstream_ = {obtain, give_back, &memory_};
+    alignas(apart) tsmbr_resource resource_;
+    resource_of<call> as_pmr_{call{&resource_}};
+};
+
+using tsmbr_default = tsmbr_plain<0>;
+using tsmbr_shared_only = tsmbr_plain<TSMBR_SHARED_ONLY>;
+
+// The same as a drop-in for std::pmr.
 class tsmbr_adapter : public nothing_owed
 {
 public:
     static constexpr const char *name = "tsmbr_pmr_adapter";
-    // One chunk serves a whole round. It is obtained here, because later all threads would ask together.
-    explicit tsmbr_adapter(unsigned) : resource_(round_bytes, &upstream_)
+    static constexpr bool shared = true;
+    explicit tsmbr_adapter(const environment &e)
     {
-        (void)resource_.allocate(1);
+        if (e.own_memory) {
+            resource_.emplace();
+            return;
+        }
+        resource_.emplace(e.round_bytes + e.round_bytes / 8, &memory_);
+        (void)resource_->allocate(1);
         reset();
     }
     auto allocator(unsigned)
     {
-        return [resource = any(&resource_)](std::size_t bytes) { return resource->allocate(bytes, alignment); };
-    }
-    void reset() { resource_.reset(); }
-    tsmbr_resource *native_handle() { return resource_.native_handle(); }
-
-private:
-    region_upstream upstream_;
-    alignas(apart) tsmbr::thread_safe_monotonic_buffer_resource resource_;
-};
-
-class tsmbr_c : public nothing_owed
-{
-public:
-    static constexpr const char *name = "tsmbr_allocate";
-    explicit tsmbr_c(unsigned threads) : made_(threads) {}
-    auto allocator(unsigned)
-    {
-        return [resource = made_.native_handle()](std::size_t bytes) {
-            return tsmbr_allocate(resource, bytes, alignment);
-        };
-    }
-    void reset() { tsmbr_reset(made_.native_handle(), SIZE_MAX); }
-
-private:
-    tsmbr_adapter made_;
-};
-
-class mutex_pmr : public nothing_owed
-{
-public:
-    static constexpr const char *name = "mutex_one_pmr";
-    explicit mutex_pmr(unsigned) : resource_(region(), region_bytes, std::pmr::null_memory_resource()) {}
-    auto allocator(unsigned)
-    {
-        return [this, resource = any(&resource_)](std::size_t bytes) {
-            const std::lock_guard<std::mutex> lock(mutex_);
+        return [resource = any(&*resource_)](std::size_t bytes, std::size_t alignment) {
             return resource->allocate(bytes, alignment);
         };
     }
-    void reset() { resource_.release(); } // back to the start of the buffer
+    void reset() { resource_->reset(); }
+    std::pmr::memory_resource *resource(unsigned) { return any(&*resource_); }
 
 private:
-    alignas(apart) std::mutex mutex_; // the resource's words on its line: who has the one has the other
-    std::pmr::monotonic_buffer_resource resource_;
+    region_upstream memory_;
+    alignas(apart) std::optional<tsmbr::thread_safe_monotonic_buffer_resource> resource_;
 };
 
-class private_pmr : public nothing_owed
+#if defined(TSMBR_HAS_LANES)
+// One resource, and in each thread an explicit lane on it, open for a round.
+class tsmbr_lanes
 {
 public:
-    static constexpr const char *name = "private_pmr";
-    explicit private_pmr(unsigned threads)
+    static constexpr const char *name = "tsmbr_lane";
+    static constexpr bool shared = false;
+    static constexpr bool frees_each = false;
+    explicit tsmbr_lanes(const environment &e) : common_(e)
     {
-        for (unsigned thread = 0; thread < threads; ++thread)
-            arenas_.emplace_back(part(thread, threads), round_bytes / threads);
+        for (unsigned thread = 0; thread < e.threads; ++thread)
+            seats_.emplace_back();
+        open_all();
+    }
+    ~tsmbr_lanes()
+    {
+        for (seat &s : seats_)
+            tsmbr_lane_close(&s.lane);
+    }
+    tsmbr_lanes(const tsmbr_lanes &) = delete;
+    tsmbr_lanes &operator=(const tsmbr_lanes &) = delete;
+
+    auto allocator(unsigned thread)
+    {
+        return [lane = &seats_[thread].lane](std::size_t bytes, std::size_t alignment) {
+            return tsmbr_lane_allocate(lane, bytes, alignment);
+        };
+    }
+    void finish(unsigned thread) { tsmbr_lane_close(&seats_[thread].lane); }
+    void reset()
+    {
+        common_.reset();
+        open_all();
+    }
+    std::pmr::memory_resource *resource(unsigned thread) { return any(&seats_[thread].as_pmr); }
+
+private:
+    struct call {
+        tsmbr_lane *lane;
+        void *operator()(std::size_t bytes, std::size_t alignment) const
+        {
+            return tsmbr_lane_allocate(lane, bytes, alignment);
+        }
+    };
+    struct alignas(apart) seat {
+        tsmbr_lane lane;
+        resource_of<call> as_pmr{call{&lane}};
+    };
+    void open_all()
+    {
+        for (seat &s : seats_)
+            tsmbr_lane_open(&s.lane, common_.native());
+    }
+
+    tsmbr_default common_;
+    std::deque<seat> seats_;
+};
+#endif
+
+// --------------------------------------------------------------------------- standard library --
+
+// One arena for each thread, no sharing: who picks this glues the results together by hand.
+class pmr_private : public nothing_owed
+{
+public:
+    static constexpr const char *name = "pmr_private";
+    static constexpr bool shared = false;
+    explicit pmr_private(const environment &e)
+    {
+        for (unsigned thread = 0; thread < e.threads; ++thread) {
+            seat &s = seats_.emplace_back();
+            if (e.own_memory) {
+                s.resource.emplace();
+            } else {
+                const part p = part_of(e, thread);
+                s.resource.emplace(p.begin, p.bytes);
+            }
+        }
     }
     auto allocator(unsigned thread)
     {
-        return [resource = any(&arenas_[thread].resource)](std::size_t bytes) {
+        return [resource = any(&*seats_[thread].resource)](std::size_t bytes, std::size_t alignment) {
             return resource->allocate(bytes, alignment);
         };
     }
     void reset()
     {
-        for (arena &a : arenas_)
-            a.resource.release();
+        for (seat &s : seats_)
+            s.resource->release(); // back to the start of the buffer
     }
+    std::pmr::memory_resource *resource(unsigned thread) { return any(&*seats_[thread].resource); }
 
 private:
-    struct alignas(apart) arena {
-        arena(void *memory, std::size_t bytes) : resource(memory, bytes, std::pmr::null_memory_resource()) {}
-        std::pmr::monotonic_buffer_resource resource;
+    struct alignas(apart) seat {
+        std::optional<std::pmr::monotonic_buffer_resource> resource;
     };
-    std::deque<arena> arenas_; // a resource cannot be moved
+    std::deque<seat> seats_; // a resource cannot be moved
 };
 
-// Whoever uses malloc keeps the pointers somewhere and frees them: both are part of it.
-class malloc_free : public nothing_owed
+// A resource that is not for threads, behind a mutex. Base is the memory_resource of its library.
+template <class Resource, class Base>
+class behind_mutex : public nothing_owed
 {
 public:
-    static constexpr const char *name = "malloc_free";
-    explicit malloc_free(unsigned threads) : lists_(threads)
+    static constexpr bool shared = true;
+    explicit behind_mutex(const environment &e) : buffer_(e.own_memory ? nullptr : region()) { make(); }
+    auto allocator(unsigned)
     {
-        for (list &l : lists_)
-            l.blocks.resize(round_bytes / threads / smallest_block);
+        return [this](std::size_t bytes, std::size_t alignment) { return allocate(bytes, alignment); };
     }
-    auto allocator(unsigned thread)
-    {
-        list &l = lists_[thread];
-        l.count = 0;
-        return [&l](std::size_t bytes) { return l.blocks[l.count++] = std::malloc(bytes); };
-    }
-    void finish(unsigned thread)
-    {
-        const list &l = lists_[thread];
-        for (std::size_t i = 0; i < l.count; ++i)
-            std::free(l.blocks[i]);
-    }
+    // Made anew: boost's does not go back to its buffer in all versions, and it costs no more.
+    void reset() { make(); }
+    std::pmr::memory_resource *resource(unsigned) { return any(&as_pmr_); }
 
 private:
-    struct alignas(apart) list {
-        std::vector<void *> blocks;
-        std::size_t count = 0;
+    struct call {
+        behind_mutex *self;
+        void *operator()(std::size_t bytes, std::size_t alignment) const
+        {
+            return self->allocate(bytes, alignment);
+        }
     };
-    std::vector<list> lists_;
+    void *allocate(std::size_t bytes, std::size_t alignment)
+    {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        return hidden_->allocate(bytes, alignment);
+    }
+    void make()
+    {
+        if (buffer_ == nullptr)
+            resource_.emplace();
+        else
+            resource_.emplace(buffer_, region_bytes);
+        hidden_ = &*resource_;
+        benchmark::DoNotOptimize(hidden_);
+    }
+
+    unsigned char *buffer_;
+    alignas(apart) std::mutex mutex_; // the resource's words on its line: who has the one has the other
+    std::optional<Resource> resource_;
+    Base *hidden_ = nullptr;
+    resource_of<call> as_pmr_{call{this}};
 };
 
-// The least a thread can do. How this row scales is what the machine gave.
-class control : public nothing_owed
+class pmr_mutex : public behind_mutex<std::pmr::monotonic_buffer_resource, std::pmr::memory_resource>
 {
 public:
-    static constexpr const char *name = "control_inline_bump";
-    explicit control(unsigned threads) : threads_(threads) {}
-    auto allocator(unsigned thread)
+    static constexpr const char *name = "pmr_mutex";
+    using behind_mutex::behind_mutex;
+};
+
+// The standard's own answer to threads. Blocks are not returned one by one here: release is cheaper.
+class pmr_sync_pool : public nothing_owed
+{
+public:
+    static constexpr const char *name = "pmr_sync_pool";
+    static constexpr bool shared = true;
+    explicit pmr_sync_pool(const environment &e)
     {
-        unsigned char *const memory = part(thread, threads_);
-        return [cursor = memory, end = memory + round_bytes / threads_](std::size_t bytes) mutable -> void * {
-            const std::size_t whole = (bytes + alignment - 1) & ~(alignment - 1);
-            if (whole > static_cast<std::size_t>(end - cursor))
-                return nullptr;
-            unsigned char *const block = cursor;
-            cursor += whole;
-            return block;
+        if (e.own_memory)
+            resource_.emplace();
+        else
+            resource_.emplace(&memory_);
+    }
+    auto allocator(unsigned)
+    {
+        return [resource = any(&*resource_)](std::size_t bytes, std::size_t alignment) {
+            return resource->allocate(bytes, alignment);
         };
     }
+    void reset()
+    {
+        resource_->release();
+        memory_.rewind();
+    }
+    std::pmr::memory_resource *resource(unsigned) { return any(&*resource_); }
 
 private:
-    unsigned threads_;
+    region_upstream memory_;
+    alignas(apart) std::optional<std::pmr::synchronized_pool_resource> resource_;
 };
 
-} // namespace contenders
+// ------------------------------------------------------------------------------------ control --
+
+// The least a thread can do: move a pointer of its own, and call a function where the memory ends. How
+// this row scales is what the machine gave.
+class raw_bump : public nothing_owed
+{
+public:
+    static constexpr const char *name = "raw_bump";
+    static constexpr bool shared = false;
+    explicit raw_bump(const environment &e)
+    {
+        for (unsigned thread = 0; thread < e.threads; ++thread) {
+            seat &s = seats_.emplace_back();
+            if (!e.own_memory) {
+                const part p = part_of(e, thread);
+                s.pieces.push_back({p.begin, p.bytes});
+            }
+        }
+        e_own_ = e.own_memory;
+    }
+    raw_bump(const raw_bump &) = delete;
+    raw_bump &operator=(const raw_bump &) = delete;
+    ~raw_bump()
+    {
+        for (seat &s : seats_)
+            for (const part &p : s.pieces)
+                if (e_own_)
+                    std::free(p.begin);
+    }
+    auto allocator(unsigned thread)
+    {
+        return
+            [s = &seats_[thread]](std::size_t bytes, std::size_t alignment) { return take(*s, bytes, alignment); };
+    }
+    void reset()
+    {
+        for (seat &s : seats_) {
+            s.cursor = s.end = 0;
+            s.used = 0;
+        }
+    }
+    std::pmr::memory_resource *resource(unsigned thread) { return any(&seats_[thread].as_pmr); }
+
+private:
+    struct seat;
+    struct call {
+        seat *s;
+        void *operator()(std::size_t bytes, std::size_t alignment) const { return take(*s, bytes, alignment); }
+    };
+    struct alignas(apart) seat {
+        std::uintptr_t cursor = 0;
+        std::uintptr_t end = 0;
+        std::size_t used = 0; // pieces before the present one, and that
+        std::vector<part> pieces;
+        resource_of<call> as_pmr{call{this}};
+    };
+    static void *take(seat &s, std::size_t bytes, std::size_t alignment)
+    {
+        const std::uintptr_t at = align_up_address(s.cursor, alignment);
+        if (__builtin_expect(at + bytes > s.end, 0))
+            return refill(s, bytes, alignment);
+        s.cursor = at + bytes;
+        return reinterpret_cast<void *>(at);
+    }
+    static std::uintptr_t align_up_address(std::uintptr_t at, std::size_t alignment)
+    {
+        return (at + alignment - 1) & ~(std::uintptr_t{alignment} - 1);
+    }
+    __attribute__((__noinline__, __cold__)) static void *refill(seat &s, std::size_t bytes, std::size_t alignment)
+    {
+        constexpr std::size_t piece = std::size_t{1} << 20;
+        if (s.used == s.pieces.size())
+            s.pieces.push_back({static_cast<unsigned char *>(std::malloc(piece)), piece});
+        const part &p = s.pieces[s.used++];
+        if (p.begin == nullptr || p.bytes < bytes + alignment)
+            std::abort();
+        s.cursor = reinterpret_cast<std::uintptr_t>(p.begin);
+        s.end = s.cursor + p.bytes;
+        return take(s, bytes, alignment);
+    }
+
+    std::deque<seat> seats_;
+    bool e_own_ = false;
+};
+
+} // namespace bench
 
 #endif

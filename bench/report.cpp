@@ -1,160 +1,205 @@
-// report.cpp - facts of the machine, tables of medians, and the warning.
+// report.cpp - the machine, the tables, the warning.
 #include "report.hpp"
 
-#include <algorithm>
-#include <cstdint>
 #include <cstdio>
 #include <fstream>
 #include <map>
 #include <set>
-#include <thread>
-#include <tuple>
-#include <vector>
 
+#include "rounds.hpp"
 #include "tsmbr.h"
+
+namespace bench
+{
 
 namespace
 {
 
 // Two threads of the control may take this many times what one takes; past it they had no two cores.
 constexpr double control_tolerance = 1.25;
+constexpr const char *control = "raw_bump";
+
+std::string first_line(const char *path, const char *after)
+{
+    std::ifstream file(path);
+    for (std::string line; std::getline(file, line);)
+        if (line.compare(0, std::string(after).size(), after) == 0)
+            return line;
+    return {};
+}
 
 std::string cpu_model()
 {
-    std::ifstream file("/proc/cpuinfo");
-    for (std::string line; std::getline(file, line);)
-        if (line.compare(0, 10, "model name") == 0)
-            return line.substr(line.find(':') + 2);
-    return "CPU model unknown";
+    const std::string line = first_line("/proc/cpuinfo", "model name");
+    return line.empty() ? "CPU model unknown" : line.substr(line.find(':') + 2);
 }
 
-// Collects the runs, which come in random order, and prints one table for each block size at the end.
-class table_reporter : public benchmark::BenchmarkReporter
+// The one word in brackets.
+std::string huge_pages()
 {
-public:
-    table_reporter(const std::string &command, const std::string &baseline, const std::string &control)
-        : command_(command), baseline_(baseline), control_(control)
-    {
+    const std::string line = first_line("/sys/kernel/mm/transparent_hugepage/enabled", "");
+    const std::size_t open = line.find('[');
+    return open == std::string::npos ? "unknown" : line.substr(open + 1, line.find(']') - open - 1);
+}
+
+// What a table's ratios are to.
+const char *mark_of(workload w)
+{
+    return w == workload::index ? "glibc_malloc" : "pmr_private";
+}
+
+std::string title_of(const shape &s)
+{
+    const std::string size = s.bytes == mixed_sizes ? "mixed sizes" : std::to_string(s.bytes) + " bytes";
+    switch (s.what) {
+    case workload::warm:
+        return "warm, " + size + ", aligned to " + std::to_string(s.alignment) +
+               (s.extent != 0 ? ", " + std::to_string(s.extent) + " MiB a round" : "");
+    case workload::cold:
+        return "cold, " + size + ", " + std::to_string(s.extent) + " MiB";
+    case workload::frame:
+        return "frames of 1 MiB a thread, " + size;
+    case workload::containers:
+        return "std::pmr map of strings to vectors, per insertion";
+    default:
+        return s.extent != 0 ? "word index of /usr/include/c++, per block"
+                             : "word index of /usr/include, per block";
     }
-    bool ReportContext(const Context &context) override;
-    void ReportRuns(const std::vector<Run> &runs) override;
-    void Finalize() override;
+}
 
-private:
-    double median(const std::string &row, int bytes, int threads) const; // 0: not measured
-    void print_table(int bytes) const;
-    void warn() const;
+void print_cell(double ns, double mark)
+{
+    if (ns <= 0)
+        std::printf("%18s", "-");
+    else if (mark <= 0)
+        std::printf("%10.2f%8s", ns, "");
+    else if (ns / mark < 100)
+        std::printf("%10.2f  x%-5.2f", ns, ns / mark);
+    else
+        std::printf("%10.1f  x%-5.0f", ns, ns / mark);
+}
 
-    const std::string command_;
-    const std::string baseline_;
-    const std::string control_;
-    std::map<std::int64_t, std::string> rows_; // by order of registration
-    std::set<int> sizes_;
-    std::set<int> threads_;
-    std::map<std::tuple<std::string, int, int>, std::vector<double>> runs_;
-};
+void print_table(const results &r, const std::vector<contender_entry> &rows, const std::vector<shape> &columns)
+{
+    std::printf("\n%s\n%-20s", title_of(columns.front()).c_str(), "");
+    for (const shape &s : columns)
+        std::printf("%9u thread%-2s", s.threads, s.threads == 1 ? "" : "s");
+    std::printf("\n");
+    for (const contender_entry &row : rows) {
+        bool any = false;
+        for (const shape &s : columns)
+            any = any || r.at(s, row.name) > 0;
+        if (!any)
+            continue;
+        std::printf("%-20s", row.name.c_str());
+        for (const shape &s : columns)
+            print_cell(r.at(s, row.name), r.at(s, mark_of(s.what)));
+        std::printf("\n");
+    }
+}
 
-bool table_reporter::ReportContext(const Context &)
+// How far the middle half of a cell's repetitions reaches, in parts of the median.
+void print_spread(const results &r)
+{
+    std::vector<double> spreads;
+    std::size_t fewest = 0;
+    for (const auto &[s, rows] : r.cells())
+        for (const auto &[row, figures] : rows) {
+            fewest = fewest == 0 ? figures.size() : std::min(fewest, figures.size());
+            if (r.at(s, row) > 0)
+                spreads.push_back((r.at(s, row, 0.75) - r.at(s, row, 0.25)) / r.at(s, row));
+        }
+    std::printf(
+        "\nMedians of %zu repetitions in random order. The middle half of a cell's repetitions spans %.0f %% of\n"
+        "its median in a typical cell, %.0f %% in one of ten.\n",
+        fewest, 100 * quantile(spreads, 0.5), 100 * quantile(spreads, 0.9));
+}
+
+} // namespace
+
+void print_machine(const std::string &command, const std::vector<std::string> &missing)
 {
     const int version = tsmbr_version();
-    std::printf("machine   %u cores, %s\n", std::thread::hardware_concurrency(), cpu_model().c_str());
+    std::printf("machine   %u cores, %s; transparent huge pages: %s\n", cores(), cpu_model().c_str(),
+                huge_pages().c_str());
 #if defined(__clang__)
     std::printf("compiler  %s\n", __VERSION__);
 #else
     std::printf("compiler  g++ %s\n", __VERSION__);
 #endif
     std::printf("library   tsmbr %d.%d.%d\n", version / 10000, version / 100 % 100, version % 100);
-    std::printf("command   %s\n", command_.c_str());
-    std::fflush(stdout);
-    return true;
+    std::printf("command   %s\n", command.c_str());
+    for (const std::string &line : missing)
+        std::printf("%s\n", line.c_str());
+    (void)std::fflush(stdout);
 }
 
-void table_reporter::ReportRuns(const std::vector<Run> &runs)
+void print_tables(const results &r, const std::vector<contender_entry> &rows)
 {
-    for (const Run &run : runs) {
-        const auto counter = run.counters.find(cell_counter);
-        if (run.run_type != Run::RT_Iteration || run.error_occurred || counter == run.counters.end())
-            continue;
-        const std::string &row = run.run_name.function_name;
-        const int bytes = std::stoi(run.run_name.args);
-        const int threads = static_cast<int>(run.threads);
-        rows_[run.family_index] = row;
-        sizes_.insert(bytes);
-        threads_.insert(threads);
-        runs_[{row, bytes, threads}].push_back(counter->second.value);
-    }
-}
-
-double table_reporter::median(const std::string &row, int bytes, int threads) const
-{
-    const auto found = runs_.find({row, bytes, threads});
-    if (found == runs_.end())
-        return 0;
-    std::vector<double> sorted = found->second;
-    std::sort(sorted.begin(), sorted.end());
-    const std::size_t middle = sorted.size() / 2;
-    return sorted.size() % 2 != 0 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
-}
-
-void table_reporter::print_table(int bytes) const
-{
-    std::printf("\n%-22s", (std::to_string(bytes) + "-byte blocks").c_str());
-    for (const int threads : threads_)
-        std::printf("%10d thread%s  ", threads, threads == 1 ? " " : "s");
-    for (const auto &[order, row] : rows_) {
-        std::printf("\n%-22s", row.c_str());
-        for (const int threads : threads_) {
-            const double ns = median(row, bytes, threads);
-            const double base = median(baseline_, bytes, threads);
-            char ratio[32] = "";
-            if (ns > 0 && base > 0)
-                std::snprintf(ratio, sizeof ratio, "x%.2f", ns / base);
-            if (ns > 0)
-                std::printf("%10.2f %8s", ns, ratio);
-            else
-                std::printf("%10s %8s", "-", "");
+    std::printf(
+        "\nns = wall time x min(threads, cores) / blocks of all threads: what a block costs a core, the same\n"
+        "     in every column for who scales perfectly\n"
+        "x  = ns / ns of %s with as many threads; in the word index, of %s\n",
+        mark_of(workload::warm), mark_of(workload::index));
+    std::vector<shape> columns;
+    for (const auto &cell : r.cells()) {
+        const shape &s = cell.first;
+        if (!columns.empty() && title_of(columns.front()) != title_of(s)) {
+            print_table(r, rows, columns);
+            columns.clear();
         }
+        columns.push_back(s);
     }
-    std::printf("\n");
+    if (!columns.empty())
+        print_table(r, rows, columns);
+    print_spread(r);
 }
 
-void table_reporter::warn() const
+void print_warning(const results &r)
 {
     double worst = 0;
-    for (const int bytes : sizes_) {
-        const double alone = median(control_, bytes, 1);
+    for (const auto &cell : r.cells()) {
+        shape s = cell.first;
+        if (s.what != workload::warm || s.threads != 1 || s.extent != 0)
+            continue;
+        const double alone = r.at(s, control);
+        s.threads = 2;
         if (alone > 0)
-            worst = std::max(worst, median(control_, bytes, 2) / alone);
+            worst = std::max(worst, r.at(s, control) / alone);
     }
-    if (std::thread::hardware_concurrency() < 2)
+    if (cores() < 2)
         std::printf("\nWARNING: one core. Threads took turns: columns past the first show no contention.\n");
     else if (worst > control_tolerance)
-        std::printf("\nWARNING: two threads of the control took %.2f times what one takes: the machine did not\n"
-                    "give two cores. Do not quote these figures.\n",
-                    worst);
+        std::printf(
+            "\nWARNING: two threads of the control, %s, took %.2f times what one takes: the machine did not\n"
+            "give two cores. Do not quote these figures.\n",
+            control, worst);
     else if (worst <= 0)
-        std::printf("\nWARNING: the control did not run with 1 and 2 threads: nothing shows that the machine\n"
-                    "gave two cores.\n");
+        std::printf(
+            "\nWARNING: the control, %s, did not run with 1 and 2 threads: nothing shows that the machine\n"
+            "gave two cores.\n",
+            control);
+    else
+        std::printf(
+            "\nThe control, %s, with two threads: at most %.2f times what one takes. There were two cores.\n",
+            control, worst);
 }
 
-void table_reporter::Finalize()
+bool write_data(const std::string &directory, const results &r, const models &m)
 {
-    if (runs_.empty())
-        return;
-    std::printf("\nns = wall time of a round x min(threads, cores) / blocks of all threads: the same in every\n"
-                "     column for who scales perfectly\n"
-                "x  = ns / ns of %s with as many threads\n",
-                baseline_.c_str());
-    std::printf("Medians of %zu repetitions.\n", runs_.begin()->second.size());
-    for (const int bytes : sizes_)
-        print_table(bytes);
-    warn();
+    std::ofstream file(directory + "/results.tsv");
+    file << "workload\tbytes\talignment\tthreads\textent\trow\tmedian_ns\tlow_ns\thigh_ns\n";
+    for (const auto &[s, rows] : r.cells())
+        for (const auto &[row, figures] : rows)
+            file << name_of(s.what) << '\t' << s.bytes << '\t' << s.alignment << '\t' << s.threads << '\t'
+                 << s.extent << '\t' << row << '\t' << quantile(figures, 0.5) << '\t' << quantile(figures, 0.25)
+                 << '\t' << quantile(figures, 0.75) << '\n';
+    std::ofstream modelled(directory + "/model.tsv");
+    modelled << "cores\tlanes\tshared\n";
+    for (unsigned n = 1; m.known && n <= 256; n *= 2)
+        modelled << n << '\t' << 1000 * model_throughput(m.lanes, n) << '\t'
+                 << 1000 * model_throughput(m.shared, n) << '\n';
+    return file.good() && modelled.good();
 }
 
-} // namespace
-
-std::unique_ptr<benchmark::BenchmarkReporter> make_table(const std::string &command, const std::string &baseline,
-                                                         const std::string &control)
-{
-    return std::make_unique<table_reporter>(command, baseline, control);
-}
+} // namespace bench

@@ -1,17 +1,55 @@
-// report.hpp - the table that a run ends with.
+// report.hpp - what a run prints.
 #ifndef TSMBR_BENCH_REPORT_HPP
 #define TSMBR_BENCH_REPORT_HPP
 
-#include <memory>
 #include <string>
+#include <vector>
 
-#include <benchmark/benchmark.h>
+#include "contender_list.hpp"
+#include "model.hpp"
+#include "results.hpp"
 
-// The counter each run reports; the table's header line defines it.
-constexpr const char *cell_counter = "ns_per_block";
+namespace bench
+{
 
-// baseline: the row the others are divided by. control: the row that shows what the machine gave.
-std::unique_ptr<benchmark::BenchmarkReporter> make_table(const std::string &command, const std::string &baseline,
-                                                         const std::string &control);
+void print_machine(const std::string &command, const std::vector<std::string> &missing);
+
+// Medians, and next to each its ratio to the table's mark.
+void print_tables(const results &r, const std::vector<contender_entry> &rows);
+
+// Says so if the threads of the control did not have a core each: then nothing here is to be quoted.
+void print_warning(const results &r);
+
+// The wanted ratios, and whether they hold.
+void print_targets(const results &r, const counts &c, const std::vector<contender_entry> &rows);
+
+// The models of both ways to allocate: lanes, and the compare-and-swap that all share.
+struct models {
+    model lanes;
+    model shared;
+    bool known;
+};
+models make_models(const results &r, const counts &c);
+void print_models(const models &m);
+
+// Every cell and the model, for plots: DIRECTORY/results.tsv, DIRECTORY/model.tsv.
+bool write_data(const std::string &directory, const results &r, const models &m);
+
+// Cells that targets are computed from.
+inline shape warm_cell(unsigned threads)
+{
+    return {workload::warm, 64, 8, threads, 0};
+}
+// Of as much memory as 64 threads have, to be compared with them.
+inline shape warm_cell_like_64(unsigned threads)
+{
+    return {workload::warm, 64, 8, threads, 64};
+}
+inline shape cold_cell()
+{
+    return {workload::cold, 32, 8, 1, 512};
+}
+
+} // namespace bench
 
 #endif

@@ -1,225 +1,272 @@
 // tsmbr_bench.cpp - what a block costs, shared and private, in one run of one program.
 //
-// Time is kept by us (UseManualTime), not by Google Benchmark: its threads start a run of many
-// rounds together, and what counts here is each round, from the moment its first thread starts to
-// the moment its last one is done, whatever a barrier costs.
-//
-//     all threads   | barrier | allocate, write, finish | barrier |
-//     thread 0                                                    | reset, add up |
-//                             |<------- clock --------->|         |<----->|
-//
-// Thread creation and a first round to warm the caches come before.
-#include <algorithm>
-#include <atomic>
-#include <chrono>
+// Google Benchmark shuffles and repeats; each repetition of a cell is one call of the contender's
+// measure function, which keeps the time itself. What wants a fresh process (cold, index) runs in one:
+// this program, started again with --one.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
-#include <string>
-#include <thread>
-#include <vector>
+#include <sstream>
 
 #include <unistd.h>
 #if defined(__GLIBC__)
 #include <malloc.h>
 #endif
 
-#include "contenders.hpp"
+#include <benchmark/benchmark.h>
+
+#include "malloc_family.hpp"
+#include "process.hpp"
 #include "report.hpp"
+#include "rounds.hpp"
 
 namespace
 {
 
-using clock_type = std::chrono::steady_clock;
+using bench::contender_entry;
+using bench::shape;
+using bench::workload;
 
-// Nobody sleeps: waking a thread up takes as long as many a round. A thread polls where it can have a
-// core to itself, and gives way where it cannot, or where that lasts.
-class barrier
+constexpr std::size_t default_repetitions = 7;
+
+struct settings {
+    bool full = false;
+    bool all_runs = true;   // no flag leaves some out
+    bool own_report = true; // none if Google Benchmark's was asked for
+    std::string data;       // directory for write_data; empty: none
+    std::string command;
+};
+
+std::vector<shape> cells_of(bool full)
 {
-public:
-    explicit barrier(unsigned count)
-        : count_(count), polls_(count <= std::thread::hardware_concurrency() ? 1 << 16 : 0)
-    {
-    }
-    void wait()
-    {
-        const unsigned seen = phase_.load(std::memory_order_acquire);
-        if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == count_) {
-            arrived_.store(0, std::memory_order_relaxed);
-            phase_.store(seen + 1, std::memory_order_release);
-            return;
-        }
-        for (unsigned poll = 0; phase_.load(std::memory_order_acquire) == seen; ++poll)
-            if (poll >= polls_)
-                std::this_thread::yield();
-    }
-
-private:
-    const unsigned count_;
-    const unsigned polls_;
-    alignas(contenders::apart) std::atomic<unsigned> arrived_{0};
-    alignas(contenders::apart) std::atomic<unsigned> phase_{0};
-};
-
-// One run: what its threads share.
-template <class Contender>
-struct run {
-    struct alignas(contenders::apart) times {
-        clock_type::time_point start;
-        clock_type::time_point done;
+    using bench::mixed_sizes;
+    std::vector<shape> cells;
+    const auto add = [&](workload what, std::size_t bytes, std::size_t alignment, std::vector<unsigned> threads,
+                         std::size_t extent = 0) {
+        for (const unsigned count : threads)
+            cells.push_back({what, bytes, alignment, count, extent});
     };
-    explicit run(unsigned count) : contender(count), together(count), threads(count) {}
+    add(workload::warm, 64, 8, {1, 2, 8, 64});
+    add(workload::warm, 64, 8, {2}, bench::warm_cell_like_64(2).extent);
+    add(workload::cold, 32, 8, {1}, 512);
+    if (!full) {
+        add(workload::warm, 16, 8, {1, 2});
+        add(workload::warm, mixed_sizes, 8, {1, 2});
+        add(workload::warm, 64, 64, {2});
+        add(workload::cold, 64, 8, {2}, 64);
+        add(workload::frame, mixed_sizes, 8, {2});
+        add(workload::containers, mixed_sizes, 8, {2});
+        add(workload::index, mixed_sizes, 8, {2}, 1);
+        return cells;
+    }
+    for (const std::size_t bytes : {std::size_t{16}, std::size_t{256}, std::size_t{4096}, mixed_sizes})
+        add(workload::warm, bytes, 8, {1, 2, 8, 64});
+    for (const std::size_t bytes : {std::size_t{64}, mixed_sizes})
+        for (const std::size_t alignment : {std::size_t{16}, std::size_t{64}})
+            add(workload::warm, bytes, alignment, {1, 2});
+    const std::vector<std::size_t> cold_bytes = {16, 64, 256, 4096, mixed_sizes};
+    for (const std::size_t bytes : cold_bytes)
+        add(workload::cold, bytes, 8, {1, 2, 8, 64}, 128);
+    add(workload::frame, mixed_sizes, 8, {1, 2, 8, 64});
+    add(workload::containers, mixed_sizes, 8, {1, 2, 8, 64});
+    add(workload::index, mixed_sizes, 8, {1, 2, 8}, 1);
+    add(workload::index, mixed_sizes, 8, {2}, 0);
+    return cells;
+}
 
-    Contender contender;
-    barrier together;
-    std::vector<times> threads;
-};
+bool takes_part(const contender_entry &entry, const shape &s, bool full)
+{
+    if (s.what == workload::index)
+        return entry.shared;
+    if (s.alignment > entry.most_alignment)
+        return false;
+    // A cell for one target, of as much memory as 64 threads have.
+    if (s.what == workload::warm && s.extent != 0)
+        return entry.name == "tsmbr_allocate" || entry.name == "pmr_private" || entry.name == "raw_bump";
+    // The long one, in the short run: what the targets compare.
+    if (s.what == workload::cold && s.extent >= 512 && !full)
+        return entry.general || entry.name == "tsmbr_allocate" || entry.name == "pmr_private";
+    return true;
+}
 
-template <class Contender>
-std::unique_ptr<run<Contender>> current;
+// ------------------------------------------------------------------------------ fresh processes --
+
+std::vector<std::string> words_of(const contender_entry &entry, const shape &s)
+{
+    return {"/proc/self/exe",
+            "--one",
+            entry.name,
+            std::to_string(static_cast<int>(s.what)),
+            std::to_string(s.bytes),
+            std::to_string(s.alignment),
+            std::to_string(s.threads),
+            std::to_string(s.extent)};
+}
+
+// The other end of it.
+int run_one(char **words, const std::vector<contender_entry> &list)
+{
+    const auto number = [&](int i) { return std::strtoul(words[i], nullptr, 10); };
+    const shape s = {static_cast<workload>(number(1)), number(2), number(3), static_cast<unsigned>(number(4)),
+                     number(5)};
+    for (const contender_entry &entry : list)
+        if (entry.name == words[0]) {
+            std::printf("%.6f\n", entry.measure(s, 0));
+            return 0;
+        }
+    return 1;
+}
+
+double measure_cell(const contender_entry &entry, const shape &s, double enough)
+{
+    if (s.what != workload::cold && s.what != workload::index)
+        return entry.measure(s, enough);
+    const std::string text = bench::output_of(words_of(entry, s));
+    return text.empty() ? -1 : std::strtod(text.c_str(), nullptr);
+}
+
+bench::counts count_operations()
+{
+    bench::counts counted;
+    std::istringstream lines(bench::output_of({bench::program_directory() + "/tsmbr_count"}));
+    std::string name;
+    for (double value = 0; lines >> name >> value;)
+        counted[name] = value;
+    return counted;
+}
+
+// ------------------------------------------------------------------------------ Google Benchmark --
+
+std::size_t runs_expected; // 0: not known
 
 // One line for those who watch, nothing for those who read the output later.
-void show_progress(const char *name, const benchmark::State &state)
+void show_progress(const std::string &name)
 {
-    static const clock_type::time_point begin = clock_type::now();
-    static int runs = 0;
-    if (isatty(STDERR_FILENO) == 0)
-        return;
-    const double seconds = std::chrono::duration<double>(clock_type::now() - begin).count();
-    std::fprintf(stderr, "\r%4.0f s  run %3d: %s, %d bytes, %d threads", seconds, ++runs, name,
-                 static_cast<int>(state.range(0)), state.threads());
-}
-
-template <class Contender>
-void set_up(const benchmark::State &state)
-{
-    show_progress(Contender::name, state);
-    current<Contender> = std::make_unique<run<Contender>>(static_cast<unsigned>(state.threads()));
-}
-
-template <class Contender>
-void tear_down(const benchmark::State &)
-{
-    current<Contender>.reset();
+    static const auto begin = bench::clock_type::now();
+    static std::size_t runs = 0;
+    const std::string of = runs_expected != 0 ? " of " + std::to_string(runs_expected) : std::string();
     if (isatty(STDERR_FILENO) != 0)
-        std::fprintf(stderr, "\r\033[K");
+        (void)std::fprintf(stderr, "\r\033[K%4.0f s  run %zu%s: %s", bench::seconds_since(begin), ++runs,
+                           of.c_str(), name.c_str());
 }
 
-// Ends at rest, with every thread but 0 on its way to the next barrier.
-template <class Contender>
-void work(run<Contender> &r, unsigned thread, std::size_t bytes, std::size_t blocks)
+void end_progress()
 {
-    r.together.wait();
-    r.threads[thread].start = clock_type::now();
-    auto allocate = r.contender.allocator(thread);
-    for (std::size_t i = 0; i < blocks; ++i) {
-        void *const block = allocate(bytes);
-        if (block == nullptr)
-            std::abort();
-        *static_cast<unsigned char *>(block) = 1;
-        benchmark::DoNotOptimize(block);
+    if (isatty(STDERR_FILENO) != 0)
+        (void)std::fprintf(stderr, "\r\033[K");
+}
+
+void enter(const contender_entry &entry, const shape &s, double enough, bench::results &into)
+{
+    const std::string size = s.bytes == bench::mixed_sizes ? "mixed" : std::to_string(s.bytes);
+    const std::string name = std::string(bench::name_of(s.what)) + "/" + entry.name + "/" + size + "/" +
+                             std::to_string(s.alignment) + "/" + std::to_string(s.threads);
+    const auto body = [entry, s, enough, name, &into](benchmark::State &state) {
+        show_progress(name);
+        for (auto once : state) {
+            (void)once;
+            const double ns = measure_cell(entry, s, enough);
+            if (ns > 0) {
+                into.add(s, entry.name, ns);
+                state.SetIterationTime(ns * 1e-9);
+            } else {
+                state.SkipWithError("could not be measured");
+            }
+            state.counters["ns_per_block"] = ns;
+        }
+    };
+    benchmark::RegisterBenchmark(name.c_str(), body)->Iterations(1)->UseManualTime();
+}
+
+// Takes the place of Google Benchmark's report.
+class silent_reporter : public benchmark::BenchmarkReporter
+{
+    bool ReportContext(const Context &) override { return true; }
+    void ReportRuns(const std::vector<Run> &runs) override
+    {
+        for (const Run &run : runs)
+            if (run.error_occurred)
+                (void)std::fprintf(stderr, "%s: %s\n", run.benchmark_name().c_str(), run.error_message.c_str());
     }
-    r.contender.finish(thread);
-    r.threads[thread].done = clock_type::now();
-    r.together.wait();
-}
+};
 
-// Thread 0, the others at rest. Seconds on the clock.
-template <class Contender>
-double close_round(run<Contender> &r)
+// Own flags are read, the rest is Google Benchmark's. False if one of these is unknown.
+bool read_flags(int argc, char **argv, settings &o)
 {
-    const clock_type::time_point reset_start = clock_type::now();
-    r.contender.reset();
-    clock_type::duration time = clock_type::now() - reset_start;
-    clock_type::time_point start = r.threads[0].start;
-    clock_type::time_point done = r.threads[0].done;
-    for (const auto &t : r.threads) {
-        start = std::min(start, t.start);
-        done = std::max(done, t.done);
-    }
-    time += done - start;
-    return std::chrono::duration<double>(time).count();
-}
-
-template <class Contender>
-void measure(benchmark::State &state)
-{
-    run<Contender> &r = *current<Contender>;
-    const auto thread = static_cast<unsigned>(state.thread_index());
-    const auto threads = static_cast<unsigned>(state.threads());
-    const auto bytes = static_cast<std::size_t>(state.range(0));
-    const std::size_t blocks = contenders::round_bytes / bytes / threads;
-
-    work(r, thread, bytes, blocks);
-    if (thread == 0)
-        close_round(r);
-    double seconds = 0;
-    for (auto round : state) {
-        (void)round;
-        work(r, thread, bytes, blocks);
-        if (thread == 0) {
-            const double time = close_round(r);
-            seconds += time;
-            state.SetIterationTime(time * threads); // which Google Benchmark divides by threads
+    // The flags given come last and win.
+    static char interleave[] = "--benchmark_enable_random_interleaving=true";
+    static char repetitions[] = "--benchmark_repetitions=7"; // as default_repetitions
+    std::vector<char *> arguments = {argv[0], interleave, repetitions};
+    o.command = "tsmbr_bench";
+    for (int i = 1; i < argc; ++i) {
+        o.command += std::string(" ") + argv[i];
+        if (std::strcmp(argv[i], "--full") == 0) {
+            o.full = true;
+        } else if (std::strncmp(argv[i], "--data=", 7) == 0) {
+            o.data = argv[i] + 7;
+        } else {
+            arguments.push_back(argv[i]);
+            o.all_runs = o.all_runs && std::strstr(argv[i], "filter") == nullptr &&
+                         std::strstr(argv[i], "repetitions") == nullptr;
+            o.own_report = o.own_report && std::strncmp(argv[i], "--benchmark_format", 18) != 0 &&
+                           std::strncmp(argv[i], "--benchmark_list_tests", 22) != 0;
         }
     }
-    if (thread == 0) {
-        const unsigned busy = std::min(threads, std::thread::hardware_concurrency());
-        const double all_blocks = static_cast<double>(state.iterations()) * static_cast<double>(blocks) * threads;
-        state.counters[cell_counter] = seconds * 1e9 * busy / all_blocks;
-    }
+    int count = static_cast<int>(arguments.size());
+    arguments.push_back(nullptr);
+    benchmark::Initialize(&count, arguments.data());
+    return !benchmark::ReportUnrecognizedArguments(count, arguments.data());
 }
 
-template <class Contender>
-void enter()
+void report(const settings &o, const bench::results &r, const std::vector<contender_entry> &rows)
 {
-    benchmark::RegisterBenchmark(Contender::name, measure<Contender>)
-        ->Setup(set_up<Contender>)
-        ->Teardown(tear_down<Contender>)
-        ->ArgsProduct({{16, 64, 256}})
-        ->Threads(1)
-        ->Threads(2)
-        ->Threads(8)
-        ->UseManualTime();
+    bench::print_tables(r, rows);
+    const bench::counts counted = count_operations();
+    const bench::models m = bench::make_models(r, counted);
+    bench::print_targets(r, counted, rows);
+    bench::print_models(m);
+    bench::print_warning(r);
+    if (!o.data.empty() && !bench::write_data(o.data, r, m))
+        (void)std::fprintf(stderr, "tsmbr_bench: cannot write to %s\n", o.data.c_str());
 }
 
 } // namespace
 
 int main(int argc, char **argv)
 {
-    // The flags given come last and win.
-    std::string command = argv[0];
-    bool own_table = true;
-    char interleave[] = "--benchmark_enable_random_interleaving=true";
-    char repetitions[] = "--benchmark_repetitions=5";
-    char min_time[] = "--benchmark_min_time=0.1";
-    std::vector<char *> arguments = {argv[0], interleave, repetitions, min_time};
-    for (int i = 1; i < argc; ++i) {
-        arguments.push_back(argv[i]);
-        command += std::string(" ") + argv[i];
-        own_table = own_table && std::strncmp(argv[i], "--benchmark_format", 18) != 0;
-    }
-    int count = static_cast<int>(arguments.size());
-    arguments.push_back(nullptr);
-    benchmark::Initialize(&count, arguments.data());
-    if (benchmark::ReportUnrecognizedArguments(count, arguments.data()))
-        return 1;
+    bench::make_room_for_jemalloc(argv);
+    std::vector<std::string> missing;
+    const std::vector<contender_entry> rows = bench::list_contenders(missing);
+    if (argc == 8 && std::strcmp(argv[1], "--one") == 0)
+        return run_one(argv + 2, rows);
 
+    settings o;
+    if (!read_flags(argc, argv, o))
+        return 1;
 #if defined(__GLIBC__)
     // Let malloc keep its memory between rounds, as everyone else does.
     mallopt(M_TRIM_THRESHOLD, 1 << 30);
+    mallopt(M_MMAP_THRESHOLD, 32 << 20);
 #endif
-    contenders::region();
-    enter<contenders::tsmbr_c>();
-    enter<contenders::tsmbr_adapter>();
-    enter<contenders::mutex_pmr>();
-    enter<contenders::malloc_free>();
-    enter<contenders::private_pmr>();
-    enter<contenders::control>();
-
-    const auto table = make_table(command, contenders::private_pmr::name, contenders::control::name);
-    benchmark::RunSpecifiedBenchmarks(own_table ? table.get() : nullptr);
+    bench::region();
+    bench::results r;
+    std::size_t entered = 0;
+    for (const shape &s : cells_of(o.full))
+        for (const contender_entry &entry : rows)
+            if (takes_part(entry, s, o.full)) {
+                enter(entry, s, o.full ? 0.03 : 0.01, r);
+                ++entered;
+            }
+    if (o.all_runs)
+        runs_expected = entered * default_repetitions;
+    if (o.own_report)
+        bench::print_machine(o.command, missing);
+    silent_reporter silent;
+    benchmark::RunSpecifiedBenchmarks(o.own_report ? &silent : nullptr);
+    end_progress();
+    if (o.own_report)
+        report(o, r, rows);
     benchmark::Shutdown();
     return 0;
 }

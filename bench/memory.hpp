@@ -1,0 +1,98 @@
+// memory.hpp - what contenders serve their blocks from.
+#ifndef TSMBR_BENCH_MEMORY_HPP
+#define TSMBR_BENCH_MEMORY_HPP
+
+#include <atomic>
+#include <cstddef>
+#include <cstdlib>
+#include <cstring>
+#include <memory_resource>
+
+#include <sys/mman.h>
+
+#include <benchmark/benchmark.h>
+
+namespace bench
+{
+
+// Two lines: the prefetcher fetches lines in pairs.
+constexpr std::size_t apart = 128;
+constexpr std::size_t huge_page = std::size_t{2} << 20;
+constexpr std::size_t most_round_bytes = std::size_t{64} << 20;
+// More than the blocks need: records of chunks, ends left over, bounds between threads' parts.
+constexpr std::size_t region_bytes = most_round_bytes + most_round_bytes / 4 + huge_page;
+
+// What a contender is made for.
+struct environment {
+    unsigned threads;
+    std::size_t round_bytes; // of all blocks of a round together
+    bool own_memory;         // constructed as users construct it; else over the region
+    bool frees;              // blocks are freed one by one by who has to, so their addresses are kept
+    std::size_t thread_blocks;
+};
+
+// Memory that has been touched before. On huge pages where they can be had: the TLBs of two cores hold
+// twice as many small ones as that of one, so that one thread alone would look slow.
+inline unsigned char *region()
+{
+    static unsigned char *const memory = [] {
+        void *const pages = std::aligned_alloc(huge_page, region_bytes);
+        if (pages == nullptr)
+            std::abort();
+#if defined(MADV_HUGEPAGE)
+        (void)madvise(pages, region_bytes, MADV_HUGEPAGE);
+#endif
+        return static_cast<unsigned char *>(std::memset(pages, 1, region_bytes));
+    }();
+    return memory;
+}
+
+// A thread's part of the region, for contenders with private memory.
+struct part {
+    unsigned char *begin;
+    std::size_t bytes;
+};
+
+inline part part_of(const environment &e, unsigned thread)
+{
+    const std::size_t bytes = (e.round_bytes / e.threads + e.round_bytes / e.threads / 8 + apart) / apart * apart;
+    return {region() + bytes * thread, bytes};
+}
+
+// Hides from the compiler which resource it is, as where resources are passed around.
+inline std::pmr::memory_resource *any(std::pmr::memory_resource *resource)
+{
+    benchmark::DoNotOptimize(resource);
+    return resource;
+}
+
+// Hands the region out in order, several threads at once; what does not fit comes from new.
+class region_upstream : public std::pmr::memory_resource
+{
+public:
+    // At rest: what was handed out has been given back.
+    void rewind() { next_.store(0, std::memory_order_relaxed); }
+
+private:
+    void *do_allocate(std::size_t bytes, std::size_t alignment) override
+    {
+        const std::size_t step = (bytes + 63) & ~std::size_t{63};
+        const std::size_t at = next_.fetch_add(step, std::memory_order_relaxed);
+        if (alignment <= 64 && step <= region_bytes && at <= region_bytes - step)
+            return region() + at;
+        return std::pmr::new_delete_resource()->allocate(bytes, alignment);
+    }
+    void do_deallocate(void *ptr, std::size_t bytes, std::size_t alignment) override
+    {
+        const auto *const byte = static_cast<const unsigned char *>(ptr);
+        if (byte < region() || byte >= region() + region_bytes)
+            std::pmr::new_delete_resource()->deallocate(ptr, bytes, alignment);
+    }
+    bool do_is_equal(const std::pmr::memory_resource &other) const noexcept override { return this == &other; }
+
+    std::atomic<std::size_t> next_{0};
+};
+
+} // namespace bench
+
+#endif

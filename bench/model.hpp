@@ -1,0 +1,36 @@
+// model.hpp - what more cores than there are would give. A model, not a measurement.
+//
+// A block costs its thread p ns of its own work, and now and then the threads need one and the same
+// cache line: s times per block, on average. One thread has the line at a time, and to get it from
+// another core takes t ns. p and t are measured here, s is counted (count.c).
+//
+// That is the machine repairman's queue: n threads, each away from the line for z = p / s ns, then in
+// line for it, served t ns. Mean values, for k = 1 ... n:
+//
+//     r(k) = t * (1 + q(k - 1))        time in line and on the line
+//     x(k) = k / (z + r(k))            visits per ns
+//     q(k) = x(k) * r(k)               threads in line,  q(0) = 0
+//
+// and x(n) / s blocks per ns. It is never more than n / p, nor than 1 / (s * t).
+#ifndef TSMBR_BENCH_MODEL_HPP
+#define TSMBR_BENCH_MODEL_HPP
+
+namespace bench
+{
+
+struct model {
+    double own_ns;      // p
+    double visits;      // s; 0: nothing is shared
+    double transfer_ns; // t
+};
+
+// Blocks per nanosecond of all cores together.
+double model_throughput(const model &m, unsigned n);
+
+// t: two threads pass one word to and fro by compare-and-swap. The least of several tries, because what
+// disturbs them only adds.
+double measure_transfer_ns();
+
+} // namespace bench
+
+#endif

@@ -1,0 +1,162 @@
+// rounds.hpp - threads that start together, work, and meet again, with the clock on the work.
+//
+//     all threads   | barrier | allocate, write, finish | barrier |
+//     thread 0                                                    | reset, add up |
+//                             |<------- clock --------->|         |<----->|
+//
+// The clock runs from the moment the first thread starts to the moment the last one is done, read by
+// the threads themselves, whatever a barrier costs.
+#ifndef TSMBR_BENCH_ROUNDS_HPP
+#define TSMBR_BENCH_ROUNDS_HPP
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <thread>
+#include <vector>
+
+#include <pthread.h>
+
+#include "memory.hpp"
+
+namespace bench
+{
+
+using clock_type = std::chrono::steady_clock;
+
+inline unsigned cores()
+{
+    return std::max(1u, std::thread::hardware_concurrency());
+}
+
+inline double seconds_since(clock_type::time_point start)
+{
+    return std::chrono::duration<double>(clock_type::now() - start).count();
+}
+
+// Where each thread can have a core it polls, and gives way if that lasts: waking a thread up takes as
+// long as many a round. Where threads take turns it sleeps: polls would take turns with the work.
+class barrier
+{
+public:
+    explicit barrier(unsigned count) : count_(count), polls_(count <= cores())
+    {
+        (void)pthread_barrier_init(&sleepers_, nullptr, count);
+    }
+    barrier(const barrier &) = delete;
+    barrier &operator=(const barrier &) = delete;
+    ~barrier() { (void)pthread_barrier_destroy(&sleepers_); }
+
+    void wait()
+    {
+        if (!polls_) {
+            (void)pthread_barrier_wait(&sleepers_);
+            return;
+        }
+        const unsigned seen = phase_.load(std::memory_order_acquire);
+        if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == count_) {
+            arrived_.store(0, std::memory_order_relaxed);
+            phase_.store(seen + 1, std::memory_order_release);
+            return;
+        }
+        for (unsigned poll = 0; phase_.load(std::memory_order_acquire) == seen; ++poll)
+            if (poll >= 1u << 16)
+                std::this_thread::yield();
+    }
+
+private:
+    const unsigned count_;
+    const bool polls_;
+    pthread_barrier_t sleepers_;
+    alignas(apart) std::atomic<unsigned> arrived_{0};
+    alignas(apart) std::atomic<unsigned> phase_{0};
+};
+
+struct round_times {
+    double seconds = 0; // on the clock, all rounds
+    unsigned rounds = 0;
+};
+
+// Runs work(thread) in all threads and then reset() in one, in rounds, until `enough` seconds were on
+// the clock. The first `unseen` rounds are not. Nobody but the threads runs meanwhile.
+template <class Work, class Reset>
+class round_runner
+{
+public:
+    round_runner(unsigned threads, unsigned unseen, double enough, Work work, Reset reset)
+        : work_(work), reset_(reset), unseen_(unseen), enough_(enough), together_(threads), watches_(threads)
+    {
+    }
+
+    round_times run()
+    {
+        std::vector<std::thread> others;
+        for (unsigned thread = 1; thread < watches_.size(); ++thread)
+            others.emplace_back([this, thread] { take_part(thread); });
+        take_part(0);
+        for (std::thread &other : others)
+            other.join();
+        return times_;
+    }
+
+private:
+    struct alignas(apart) watch {
+        clock_type::time_point start;
+        clock_type::time_point done;
+    };
+
+    void take_part(unsigned thread)
+    {
+        for (;;) {
+            together_.wait();
+            if (over_) // written before the barrier
+                return;
+            watches_[thread].start = clock_type::now();
+            work_(thread);
+            watches_[thread].done = clock_type::now();
+            together_.wait();
+            if (thread == 0)
+                close_round();
+        }
+    }
+
+    // The others are on their way to the next barrier.
+    void close_round()
+    {
+        const clock_type::time_point reset_start = clock_type::now();
+        reset_();
+        const double reset_seconds = seconds_since(reset_start);
+        clock_type::time_point start = watches_[0].start;
+        clock_type::time_point done = watches_[0].done;
+        for (const watch &w : watches_) {
+            start = std::min(start, w.start);
+            done = std::max(done, w.done);
+        }
+        if (unseen_ > 0) {
+            --unseen_;
+            return;
+        }
+        times_.seconds += reset_seconds + std::chrono::duration<double>(done - start).count();
+        ++times_.rounds;
+        over_ = times_.seconds >= enough_;
+    }
+
+    Work work_;
+    Reset reset_;
+    unsigned unseen_;
+    double enough_;
+    barrier together_;
+    std::vector<watch> watches_;
+    round_times times_;
+    bool over_ = false;
+};
+
+template <class Work, class Reset>
+round_times run_rounds(unsigned threads, unsigned unseen, double enough, Work work, Reset reset)
+{
+    return round_runner<Work, Reset>(threads, unseen, enough, work, reset).run();
+}
+
+} // namespace bench
+
+#endif
