@@ -115,7 +115,7 @@ int tsmbr_reserve(tsmbr_resource *self, size_t bytes)
         newest = c;
     }
     int saved_errno = errno;
-    size_t total = place_first_total(bytes);
+    size_t total = place_first_total(tsmbr_resource_with_tables(r, bytes));
     size_t reserved = reserved_load_relaxed(r);
     chunk *n = r->limit == 0 || (reserved <= r->limit && total <= r->limit - reserved)
                    ? tsmbr_chunk_obtain(resource_upstream(r), total)

@@ -56,8 +56,7 @@ static bool config_ok(const tsmbr_config *config)
            config->buffer_size <= SIZE_MAX - (size_t)(uintptr_t)config->buffer;
 }
 
-/* So that one thread's blocks of `bytes` bytes in all fit, its lanes need not come out of them. */
-static size_t resource_with_tables(const resource *r, size_t bytes)
+size_t tsmbr_resource_with_tables(const resource *r, size_t bytes)
 {
     size_t tables = (r->flags & TSMBR_SHARED_ONLY) != 0 ? 0 : place_tables(bytes);
     return bytes <= SIZE_MAX - tables ? bytes + tables : bytes;
@@ -79,7 +78,7 @@ int tsmbr_init(tsmbr_resource *self, const tsmbr_config *config)
     r->limit = config->limit;
     r->flags = config->flags;
     if (config->initial_size != 0)
-        r->first_total = place_first_total(resource_with_tables(r, config->initial_size));
+        r->first_total = place_first_total(tsmbr_resource_with_tables(r, config->initial_size));
     else
         r->first_total = place_next_total(PLACE_FIRST_DEFAULT, config->buffer_size);
     if (config->buffer_size != 0) {

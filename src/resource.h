@@ -12,6 +12,9 @@
 #define TSMBR_OUT_OF_LINE
 #endif
 
+/* `bytes`, and what tables of lanes take: so that in a chunk one thread's blocks of `bytes` bytes in all fit. */
+size_t tsmbr_resource_with_tables(const resource *r, size_t bytes);
+
 /* A block from the current chunk, of which there is one, by the shared path alone. NULL if that has no room:
  * going on to a kept one here would make the same calls after a reset get other blocks than before. */
 /*@ requires resource_ok(r) && chunk_seen == 1 && won == \null && 0 < bytes && power_of_two(alignment);
