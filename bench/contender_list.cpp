@@ -86,6 +86,7 @@ std::vector<contender_entry> list_contenders(std::vector<std::string> &missing)
     add_general<general::tcmalloc>(list);
     add_general<general::tbb>(list);
     add<raw_bump>(list);
+    add<raw_cas>(list);
     return list;
 }
 

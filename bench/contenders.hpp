@@ -419,6 +419,45 @@ private:
     bool e_own_ = false;
 };
 
+// The floor under every shared path: one compare-and-swap on one word, and nothing besides. Warm memory only.
+class raw_cas : public nothing_owed
+{
+public:
+    static constexpr const char *name = "raw_cas";
+    static constexpr bool shared = true;
+    explicit raw_cas(const environment &e)
+        : begin_(reinterpret_cast<std::uintptr_t>(region())), end_(begin_ + part_of(e, 0).bytes * e.threads)
+    {
+        reset();
+    }
+    auto allocator(unsigned) { return call{this}; }
+    void reset() { cursor_.store(begin_, std::memory_order_relaxed); }
+    std::pmr::memory_resource *resource(unsigned) { return any(&as_pmr_); }
+
+private:
+    struct call {
+        raw_cas *self;
+        void *operator()(std::size_t bytes, std::size_t alignment) const { return self->take(bytes, alignment); }
+    };
+    void *take(std::size_t bytes, std::size_t alignment)
+    {
+        std::uintptr_t seen = cursor_.load(std::memory_order_relaxed);
+        for (;;) {
+            const std::uintptr_t at = (seen + alignment - 1) & ~(std::uintptr_t{alignment} - 1);
+            if (at + bytes > end_)
+                std::abort();
+            if (cursor_.compare_exchange_weak(seen, at + bytes, std::memory_order_acquire,
+                                              std::memory_order_relaxed))
+                return reinterpret_cast<void *>(at);
+        }
+    }
+
+    const std::uintptr_t begin_;
+    const std::uintptr_t end_;
+    alignas(apart) std::atomic<std::uintptr_t> cursor_{0};
+    alignas(apart) resource_of<call> as_pmr_{call{this}};
+};
+
 } // namespace bench
 
 #endif

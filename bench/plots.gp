@@ -7,7 +7,7 @@ set grid y
 cells = data . "/results.tsv"
 
 rows = "tsmbr_lane tsmbr_allocate tsmbr_pmr_adapter tsmbr_shared_only pmr_private pmr_mutex pmr_sync_pool "\
-     . "boost_mutex protobuf_arena glibc_malloc jemalloc mimalloc tcmalloc tbbmalloc raw_bump"
+     . "boost_mutex protobuf_arena glibc_malloc jemalloc mimalloc tcmalloc tbbmalloc raw_bump raw_cas"
 present(row) = int(system(sprintf("grep -c '\t%s\t' '%s' || :", row, cells))) > 0
 shown = ""
 do for [row in rows] { if (present(row)) { shown = shown . " " . row } }

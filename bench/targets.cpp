@@ -77,6 +77,8 @@ void print_targets(const results &r, const counts &c, const std::vector<contende
                ratio(best_general(r, cold, rows), r.at(cold, ours)), false, 3);
     print_line("shared path only / pmr monotonic, warm, 1 thread, ns",
                ratio(r.at(one, "tsmbr_shared_only"), r.at(one, "pmr_private")), true, 1.6);
+    print_line("  the same of a bare compare-and-swap: what the machine gives",
+               ratio(r.at(one, "raw_cas"), r.at(one, "pmr_private")), true, 1.6);
     print_line("shared read-modify-writes per block, 16 threads, counted", count_of(c, "default_rmw_16"), true,
                1.0 / 256, 5);
     print_line("held / asked, 1 GiB by 16 threads, counted", count_of(c, "held_over_asked"), true, 1.10, 3);

@@ -77,6 +77,8 @@ std::vector<shape> cells_of(bool full)
 
 bool takes_part(const contender_entry &entry, const shape &s, bool full)
 {
+    if (entry.name == "raw_cas")
+        return s.what == workload::warm && s.extent == 0;
     if (s.what == workload::index)
         return entry.shared;
     if (s.alignment > entry.most_alignment)
