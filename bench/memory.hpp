@@ -59,6 +59,22 @@ inline part part_of(const environment &e, unsigned thread)
     return {region() + bytes * thread, bytes};
 }
 
+// Touches that much memory and gives it back. A virtual machine's host may take free memory away (balloon,
+// free page reporting), huge pages first, and the next touch then pays for the host's fault, too: some
+// twenty times the guest's own, or nothing, by chance. Fresh memory is to mean fresh from the kernel.
+inline void touch_and_return(std::size_t bytes)
+{
+    void *const pages = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (pages == MAP_FAILED)
+        return;
+#if defined(MADV_HUGEPAGE)
+    (void)madvise(pages, bytes, MADV_HUGEPAGE);
+#endif
+    for (std::size_t at = 0; at < bytes; at += 4096)
+        static_cast<volatile unsigned char *>(pages)[at] = 1;
+    (void)munmap(pages, bytes);
+}
+
 // Hides from the compiler which resource it is, as where resources are passed around.
 inline std::pmr::memory_resource *any(std::pmr::memory_resource *resource)
 {

@@ -8,15 +8,16 @@ cells = data . "/results.tsv"
 
 rows = "tsmbr_lane tsmbr_allocate tsmbr_pmr_adapter tsmbr_shared_only pmr_private pmr_mutex pmr_sync_pool "\
      . "boost_mutex protobuf_arena glibc_malloc jemalloc mimalloc tcmalloc tbbmalloc raw_bump raw_cas"
-present(row) = int(system(sprintf("grep -c '\t%s\t' '%s' || :", row, cells))) > 0
-shown = ""
-do for [row in rows] { if (present(row)) { shown = shown . " " . row } }
+# Those of them with a cell where `condition` holds: awk's, over workload bytes alignment threads extent row.
+shown(condition) = system(sprintf("awk -F'\t' -v rows='%s' '%s { seen[$6] = 1 } "\
+                 . "END { n = split(rows, row, \" \"); for (i = 1; i <= n; i++) if (row[i] in seen) print row[i] }' '%s'", \
+                   rows, condition, cells))
 
 # Ours in full, the marks dashed, the rest thin.
 width(row) = row[1:5] eq "tsmbr" ? 3 : 1
 dash(row) = row eq "pmr_private" || row eq "raw_bump" ? 2 : 1
 
-# Lines of one cell group: `condition` is awk's, over workload bytes alignment threads extent row.
+# A row's line in such a group of cells.
 pick(condition, row) = sprintf("< awk -F'\t' '%s && $6 == \"%s\"' '%s'", condition, row, cells)
 
 set logscale xy 2
@@ -25,30 +26,35 @@ set ylabel "ns of a core for one block"
 
 set output plots . "/warm_threads.svg"
 set title "Warm memory, 64-byte blocks"
-plot for [row in shown] pick('$1 == "warm" && $2 == 64 && $3 == 8 && $5 == 0', row) using 4:7 \
+group = '$1 == "warm" && $2 == 64 && $3 == 8 && $5 == 0'
+plot for [row in shown(group)] pick(group, row) using 4:7 \
     with linespoints lw width(row) dt dash(row) title row noenhanced
 
 set output plots . "/cold_threads.svg"
 set title "Fresh memory, 64-byte blocks, every line written"
-plot for [row in shown] pick('$1 == "cold" && $2 == 64 && $3 == 8', row) using 4:7 \
+group = '$1 == "cold" && $2 == 64 && $3 == 8'
+plot for [row in shown(group)] pick(group, row) using 4:7 \
     with linespoints lw width(row) dt dash(row) title row noenhanced
 
 set output plots . "/frame_threads.svg"
 set title "Frames of 1 MiB a thread, mixed sizes, everything default"
-plot for [row in shown] pick('$1 == "frame"', row) using 4:7 \
+group = '$1 == "frame"'
+plot for [row in shown(group)] pick(group, row) using 4:7 \
     with linespoints lw width(row) dt dash(row) title row noenhanced
 
 set output plots . "/containers_threads.svg"
 set title "std::pmr map of strings to vectors"
 set ylabel "ns of a core for one insertion"
-plot for [row in shown] pick('$1 == "containers"', row) using 4:7 \
+group = '$1 == "containers"'
+plot for [row in shown(group)] pick(group, row) using 4:7 \
     with linespoints lw width(row) dt dash(row) title row noenhanced
 
 set output plots . "/warm_sizes.svg"
 set title "Warm memory, two threads"
 set xlabel "bytes of a block"
 set ylabel "ns of a core for one block"
-plot for [row in shown] pick('$1 == "warm" && $2 != 0 && $3 == 8 && $4 == 2 && $5 == 0', row) using 2:7 \
+group = '$1 == "warm" && $2 != 0 && $3 == 8 && $4 == 2 && $5 == 0'
+plot for [row in shown(group)] pick(group, row) using 2:7 \
     with linespoints lw width(row) dt dash(row) title row noenhanced
 
 set output plots . "/model.svg"
