@@ -75,7 +75,8 @@
  * -----
  *
  * A chunk of less than 16 KiB has no lanes: its blocks are carved one by one. In a larger one a lane takes
- * 256 bytes at first and up to the chunk's 64th part, twice as many each time. What a lane does not use
+ * 256 bytes at first and twice as many each time, up to the chunk's 8th part if its thread is alone, to the
+ * 16th if there are two, to the 64th if there are eight or more. What a lane does not use
  * when its thread goes on elsewhere stays unused until release, and is counted. At most 256 threads have
  * lanes at a time, in all resources together; others, and resources with TSMBR_SHARED_ONLY, take each block by a
  * compare-and-swap. A thread that ends leaves its lanes to the next one that begins. Fibers may move

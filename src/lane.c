@@ -116,9 +116,10 @@ static void *run_replace(resource *r, chunk *c, tsmbr_lane *run, size_t size, si
     return block;
 }
 
-void *tsmbr_run_refill(resource *r, chunk *c, tsmbr_lane *run, size_t bytes, size_t alignment, size_t *lost)
+void *tsmbr_run_refill(resource *r, chunk *c, tsmbr_lane *run, size_t part, size_t bytes, size_t alignment,
+                       size_t *lost)
 {
-    size_t size = chunk_is_new(c) ? 0 : place_run(run->next_bytes, c->capacity);
+    size_t size = chunk_is_new(c) ? 0 : place_run(run->next_bytes, part);
     if (size == 0)
         return chunk_carve(c, bytes, alignment, CHUNK_INSIST, lost);
     void *block = run_extend(c, run, size, bytes, alignment, lost);
@@ -223,6 +224,24 @@ static lane *lane_make(resource *r, const chunk *c, const thread_state *thread, 
     return lane_in(table, thread);
 }
 
+/* What a lane may take of c at once, at most: the more, the fewer lanes r has tables for. Slots are dense, so two
+ * threads alone have lanes of the first two groups. A table that is not seen yet makes one run too large. */
+/*@ requires \valid_read(c);
+  @ assigns \nothing;
+  @ ensures \result <= c->capacity;
+  @*/
+static size_t lane_part(const resource *r, const chunk *c)
+{
+    unsigned group = SLOT_GROUPS - 1;
+    /*@ loop invariant 1 <= group < SLOT_GROUPS;
+      @ loop assigns group;
+      @ loop variant group;
+      @*/
+    while (group > 1 && lanes_load_acquire(r, group) == NULL)
+        --group;
+    return place_run_part(c->capacity, group);
+}
+
 void *tsmbr_lane_serve(resource *r, chunk *c, size_t bytes, size_t alignment, bool may_take, size_t *lost)
 {
     thread_state *thread = TSMBR_THREAD;
@@ -236,7 +255,7 @@ void *tsmbr_lane_serve(resource *r, chunk *c, size_t bytes, size_t alignment, bo
         tsmbr_lane run = lane_open(l);
         block = run_bump(&run, bytes, alignment); /* zero bytes come here with room left */
         if (block == NULL)
-            block = tsmbr_run_refill(r, c, &run, bytes, alignment, lost);
+            block = tsmbr_run_refill(r, c, &run, lane_part(r, c), bytes, alignment, lost);
         lane_close(l, &run);
     } else {
         block = chunk_carve(c, bytes, alignment, CHUNK_INSIST, lost);
@@ -263,7 +282,7 @@ void *tsmbr_lane_refill(tsmbr_lane *run, size_t bytes, size_t alignment)
     void *block = run_bump(run, bytes, alignment);
     chunk *c = head_load_acquire(r);
     if (block == NULL && c != NULL)
-        block = tsmbr_run_refill(r, c, run, bytes, alignment, &lost);
+        block = tsmbr_run_refill(r, c, run, c->capacity / PLACE_RUN_PART, bytes, alignment, &lost);
     if (lost != 0)
         lost_add_relaxed(r, lost);
     /* Perhaps from a chunk that reset kept, which is the current one then. */

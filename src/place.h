@@ -28,7 +28,8 @@
 #define PLACE_FIRST_DEFAULT ((size_t)2048)
 #define PLACE_GROWTH_CAP ((size_t)16 << 20)
 
-/* Bytes that a lane takes at once: from the least to the most, and no more than a chunk's 64th part. */
+/* Bytes that a lane takes at once: from the least to the most, and where there are many lanes no more than a
+ * chunk's 64th part. */
 #ifndef PLACE_RUN_LEAST /* a checker may want lanes in small chunks */
 #define PLACE_RUN_LEAST ((size_t)256)
 #define PLACE_RUN_MOST ((size_t)256 << 10)
@@ -202,17 +203,28 @@ static inline bool place_shares(size_t need, size_t total)
     return need <= total / 4;
 }
 
-/* How many bytes a lane takes at once from a chunk of so much capacity, if it wants `wanted`: so few that
- * what many lanes leave unused is a small part of the chunk, so many that one carve serves many blocks.
- * 0 if that cannot be had of a chunk so small. */
+/* What a lane may take at once, at most, of a chunk of so much capacity, if lanes are of groups up to this one:
+ * so few bytes that what they all leave unused is a small part of the chunk. */
 /*@ assigns \nothing;
-  @ ensures \let most = \min(capacity / PLACE_RUN_PART, PLACE_RUN_MOST);
-  @     \result == (most < PLACE_RUN_LEAST ? 0 : \max(\max(PLACE_RUN_LEAST, most / 16), \min(wanted, most)));
-  @ ensures \result <= capacity / PLACE_RUN_PART && \result <= PLACE_RUN_MOST;
+  @ ensures \result == capacity / PLACE_RUN_PART * (group < 2 ? 8 : group == 2 ? 4 : group == 3 ? 2 : 1);
+  @ ensures \result <= capacity;
   @*/
-static inline size_t place_run(size_t wanted, size_t capacity)
+static inline size_t place_run_part(size_t capacity, unsigned group)
 {
-    size_t most = capacity / PLACE_RUN_PART < PLACE_RUN_MOST ? capacity / PLACE_RUN_PART : PLACE_RUN_MOST;
+    size_t part = capacity / PLACE_RUN_PART;
+    return group < 2 ? 8 * part : group == 2 ? 4 * part : group == 3 ? 2 * part : part;
+}
+
+/* How many bytes a lane takes at once if it wants `wanted` and may take `part`: so many that one carve serves
+ * many blocks. 0 if that cannot be had. */
+/*@ assigns \nothing;
+  @ ensures \let most = \min(part, PLACE_RUN_MOST);
+  @     \result == (most < PLACE_RUN_LEAST ? 0 : \max(\max(PLACE_RUN_LEAST, most / 16), \min(wanted, most)));
+  @ ensures \result <= part && \result <= PLACE_RUN_MOST;
+  @*/
+static inline size_t place_run(size_t wanted, size_t part)
+{
+    size_t most = part < PLACE_RUN_MOST ? part : PLACE_RUN_MOST;
     if (most < PLACE_RUN_LEAST)
         return 0;
     size_t least = most / 16 < PLACE_RUN_LEAST ? PLACE_RUN_LEAST : most / 16;

@@ -232,6 +232,36 @@ static void eight_threads_pack_a_megabyte(void **state)
     }
 }
 
+/* One thread more at each level, all still there, and what a lane takes at most: a smaller part for each. */
+static void take_a_part(void *argument, size_t index)
+{
+    (void)index;
+    fixed *f = argument;
+    static size_t level;
+    static const size_t parts[] = {8, 16, 32, 32, 64, 64, 64, 64, 64, 64};
+    if (level == sizeof parts / sizeof *parts)
+        return;
+    size_t part = parts[level++];
+    for (size_t bytes = 0; bytes < 2 * f->size / part; bytes += 64) /* enough doublings */
+        assert_non_null(tsmbr_allocate(&f->r, 64, 8));
+    assert_int_equal(tsmbr_thread.standing, THREAD_HOLDS);
+    assert_int_equal(tsmbr_thread.slot, level - 1);
+    const lane *mine = lane_mine((const resource *)(const void *)&f->r, &tsmbr_thread);
+    assert_non_null(mine);
+    assert_int_equal(mine->next_bytes, 2 * (f->size / 64 * (64 / part)));
+    run_threads(1, take_a_part, f);
+}
+
+static void fewer_lanes_take_larger_parts(void **state)
+{
+    (void)state;
+    fixed f;
+    fixed_open(&f, 2 << 20, 0);
+    assert_non_null(tsmbr_allocate(&f.r, 64, 8));
+    take_a_part(&f, 0);
+    fixed_close(&f);
+}
+
 static void small_stays_small(void **state)
 {
     (void)state;
@@ -634,6 +664,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_thread_packs_as_a_bump_allocator),
         cmocka_unit_test(eight_threads_pack_a_megabyte),
+        cmocka_unit_test(fewer_lanes_take_larger_parts),
         cmocka_unit_test(small_stays_small),
         cmocka_unit_test(the_first_chunk_serves_the_initial_size),
         cmocka_unit_test(shared_only_has_no_lanes),

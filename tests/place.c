@@ -218,30 +218,33 @@ static void runs_are_a_small_part_of_their_chunk(void **state)
     (void)state;
     assert_int_equal(PLACE_LANES_FROM, 16384);
     for (size_t capacity = 0; capacity < PLACE_LANES_FROM; capacity++) {
-        assert_int_equal(place_run(0, capacity), 0);
-        assert_int_equal(place_run(SIZE_MAX, capacity), 0);
+        assert_int_equal(place_run(0, capacity / PLACE_RUN_PART), 0);
+        assert_int_equal(place_run(SIZE_MAX, capacity / PLACE_RUN_PART), 0);
         assert_int_equal(place_tables(capacity), 0);
     }
     for (size_t capacity = PLACE_LANES_FROM; capacity < 3 * PLACE_GROWTH_CAP; capacity += capacity / 97) {
-        size_t least = place_run(0, capacity), most = place_run(SIZE_MAX, capacity);
+        size_t part = capacity / PLACE_RUN_PART;
+        const size_t shares[] = {8, 8, 4, 2, 1, 1, 1, 1, 1, 1};
+        for (unsigned group = 0; group < sizeof shares / sizeof *shares; group++)
+            assert_int_equal(place_run_part(capacity, group), shares[group] * part);
+        size_t least = place_run(0, part), most = place_run(SIZE_MAX, part);
         assert_true(PLACE_RUN_LEAST <= least && least <= most && most <= PLACE_RUN_MOST);
-        assert_true(most <= capacity / PLACE_RUN_PART);
-        assert_true(most == PLACE_RUN_MOST || most == capacity / PLACE_RUN_PART);
+        assert_true(most == PLACE_RUN_MOST || most == part);
         assert_true(least == PLACE_RUN_LEAST || least == most / 16);
         for (size_t wanted = 1; wanted < 4 * PLACE_RUN_MOST; wanted += wanted / 5 + 1) {
-            size_t run = place_run(wanted, capacity);
+            size_t run = place_run(wanted, part);
             assert_int_equal(run, wanted < least ? least : wanted > most ? most : wanted);
         }
         /* A thread that keeps coming back has the largest soon. */
-        size_t run = place_run(0, capacity), steps = 0;
+        size_t run = place_run(0, part), steps = 0;
         for (; run < most; steps++)
-            run = place_run(2 * run, capacity);
+            run = place_run(2 * run, part);
         assert_true(steps <= 10);
         size_t tables = place_tables(capacity);
-        assert_true(tables <= 1024 && tables <= capacity / PLACE_RUN_PART);
+        assert_true(tables <= 1024 && tables <= part);
         assert_true(tables >= 128 + 127); /* at least that of slot 0 */
     }
-    assert_int_equal(place_run(0, PLACE_LANES_FROM), PLACE_RUN_LEAST);
+    assert_int_equal(place_run(0, PLACE_LANES_FROM / PLACE_RUN_PART), PLACE_RUN_LEAST);
     assert_int_equal(place_run(SIZE_MAX, SIZE_MAX), PLACE_RUN_MOST);
     assert_int_equal(place_tables(SIZE_MAX), 1024);
 }
