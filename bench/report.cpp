@@ -158,22 +158,25 @@ void print_tables(const results &r, const std::vector<contender_entry> &rows)
 void print_warning(const results &r)
 {
     double worst = 0;
+    std::string bad; // a line each
     for (const auto &cell : r.cells()) {
         shape s = cell.first;
         if (s.what != workload::warm || s.threads != 1 || s.extent != 0)
             continue;
         const double alone = r.at(s, control);
         s.threads = 2;
-        if (alone > 0)
-            worst = std::max(worst, r.at(s, control) / alone);
+        const double ratio = alone > 0 ? r.at(s, control) / alone : 0;
+        worst = std::max(worst, ratio);
+        if (ratio > control_tolerance)
+            bad += "  " + title_of(s) + ": " + std::to_string(ratio).substr(0, 4) + "\n";
     }
     if (cores() < 2)
         std::printf("\nWARNING: one core. Threads took turns: columns past the first show no contention.\n");
     else if (worst > control_tolerance)
-        std::printf(
-            "\nWARNING: two threads of the control, %s, took %.2f times what one takes: the machine did not\n"
-            "give two cores. Do not quote these figures.\n",
-            control, worst);
+        std::printf("\nWARNING: two threads of the control, %s, took longer than one, so many times:\n%s"
+                    "There the machine did not give two cores, or not twice the memory bandwidth. Do not compare "
+                    "columns.\n",
+                    control, bad.c_str());
     else if (worst <= 0)
         std::printf(
             "\nWARNING: the control, %s, did not run with 1 and 2 threads: nothing shows that the machine\n"
