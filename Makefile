@@ -14,7 +14,7 @@ BOOTSTRAP := scripts/bootstrap
 CTEST := ctest --output-on-failure --no-tests=error
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check check-quick bench bench-full install asan ubsan tsan clang mutants verify verify-full verify-mutants readme format format-check tidy clean
+.PHONY: help demo check check-quick bench bench-full install asan misuse ubsan tsan clang mutants verify verify-full verify-mutants readme format format-check tidy clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,10 @@ asan: ## run the tests under AddressSanitizer, LeakSanitizer and UndefinedBehavi
 	@$(BOOTSTRAP) build test
 	@$(call build,asan)
 	@$(call test,asan)
+
+misuse: ## programs with a mistake each, under debug build, sanitizers and Valgrind: every one must be reported
+	@$(BOOTSTRAP) build clang tools
+	@scripts/check-misuse
 
 ubsan: ## run the tests under UndefinedBehaviorSanitizer and the integer checks of clang
 	@$(BOOTSTRAP) build test clang

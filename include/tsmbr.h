@@ -32,7 +32,7 @@
  *   (1) One block has one owner: two threads must not resize the same block at the same time.
  *   (2) Every call on the resource made by another thread must happen before this one or after it,
  *       by the program's own synchronization: a joined thread, a barrier, a mutex. The library
- *       cannot see to it; a debug build of the library does not check it either.
+ *       cannot see to it; a debug build of it notices where calls meet, see Tools.
  *
  * "Allocate family" stands for tsmbr_allocate, tsmbr_try_allocate, tsmbr_allocate_from,
  * tsmbr_allocate_array, tsmbr_calloc, tsmbr_memdup, tsmbr_strdup, tsmbr_strndup, tsmbr_printf,
@@ -94,6 +94,23 @@
  * One is installed; the others go straight back. At any instant the chunks held from the upstream
  * and neither in use nor kept by reset are at most one for each thread that is inside a call; when
  * no call is running there are none.
+ *
+ *
+ * Tools
+ * -----
+ *
+ * A library built with TSMBR_DEBUG aborts with one line that says what happened, where, and what to do, on: an allocation
+ * while release, reset, reserve or destroy runs in another thread, and these at the same time; use after
+ * destroy, destroying twice; a resource that was copied or moved; an explicit lane used by two threads at
+ * once, after it was closed, or after a reset without being opened again; memory that is no block, to try_resize
+ * and reallocate; a cleanup that releases its resource. Not every such mistake is seen in every run.
+ *
+ * Built for AddressSanitizer or MemorySanitizer, or with TSMBR_VALGRIND, the library tells the tool which bytes are
+ * blocks: all else in chunks and callers' buffers is out of bounds, blocks end with tsmbr_deallocate, with
+ * reset and with release, and are uninitialized when they begin. See TSMBR_RED_ZONES and TSMBR_NO_RECYCLE. A
+ * resource over a caller's buffer must be destroyed then before the buffer is used for something else.
+ *
+ * In all these builds a call costs a few instructions more, and explicit lanes serve each block by a call.
  */
 #ifndef TSMBR_H
 #define TSMBR_H
@@ -194,6 +211,15 @@ TSMBR_API const tsmbr_upstream *tsmbr_prefault_upstream(void);
  * several threads allocate often. */
 #define TSMBR_SHARED_ONLY 1u
 
+/* tsmbr_reset keeps nothing: it is tsmbr_release. So a pointer from before a reset points to memory that
+ * went back to the upstream, where tools can tell. A caller's buffer is served again all the same. */
+#define TSMBR_NO_RECYCLE 2u
+
+/* In a library built for AddressSanitizer, MemorySanitizer or Valgrind, bytes behind each block that belong to
+ * nobody, so that an overrun into the next block is reported; blocks take some 20 bytes more. Otherwise nothing.
+ */
+#define TSMBR_RED_ZONES 4u
+
 /* What to build a resource from. Zero in a field asks for its default. A later version may add
  * fields behind `flags`; it reads them only if a flag bit that this version refuses says so. */
 typedef struct tsmbr_config {
@@ -207,7 +233,7 @@ typedef struct tsmbr_config {
     size_t buffer_size;             /* bytes in buffer; 0 with a buffer: no buffer */
     size_t limit;                   /* most bytes ever held from the upstream at once, exact under
                                        races; 0: no limit. The buffer does not count. */
-    unsigned flags;                 /* TSMBR_SHARED_ONLY, or 0 */
+    unsigned flags;                 /* TSMBR_SHARED_ONLY | TSMBR_NO_RECYCLE | TSMBR_RED_ZONES, or 0 */
 } tsmbr_config;
 
 /* A resource. Lives anywhere: on the stack, in static storage, inside a struct. It must not be
@@ -234,7 +260,8 @@ typedef struct tsmbr_resource {
  * with every default. */
 TSMBR_API int tsmbr_init(tsmbr_resource *resource, const tsmbr_config *config);
 
-/* Release, and leave all-zero bytes behind. NULL is ignored.
+/* Release, and leave all-zero bytes behind, or, with TSMBR_DEBUG, the mark of a resource that must not be used
+ * before tsmbr_init. NULL is ignored.
  * Threads: all others out, see the grid. */
 TSMBR_API void tsmbr_destroy(tsmbr_resource *resource);
 
@@ -367,6 +394,7 @@ typedef struct tsmbr_lane {
     unsigned char *end;
     size_t next_bytes;
     tsmbr_resource *resource;
+    size_t tools[3]; /* for libraries built for tools, or with TSMBR_DEBUG */
 } tsmbr_lane;
 
 /* This version has lanes. */

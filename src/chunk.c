@@ -23,6 +23,7 @@ chunk *tsmbr_chunk_obtain(const tsmbr_upstream *upstream, size_t total)
     c->prev = NULL;
     c->follow = NULL;
     c->held = 0;
+    TOOLS_EMPTY(memory, capacity);
     /*@ assert lists_ok; */
     /*@ assert chunk_ok(c); */
     /*@ assert record_lies(base(c), c->allocation_size, c->capacity); */
@@ -34,6 +35,7 @@ void tsmbr_chunk_give_back(const tsmbr_upstream *upstream, chunk *c)
     /* The record is part of the memory given back: read it first. */
     unsigned char *memory = c->allocation_ptr;
     size_t total = c->allocation_size;
+    TOOLS_GIVE_BACK(memory, total);
     /*@ calls upstream_deallocate; */
     upstream->deallocate(upstream->context, memory, total, CHUNK_ALIGNMENT);
 }

@@ -199,6 +199,7 @@ static lane *lane_make(resource *r, const chunk *c, const thread_state *thread, 
     unsigned char *memory = bytes <= c->capacity / PLACE_RUN_PART ? tsmbr_resource_carve(r, bytes, 1) : NULL;
     if (memory == NULL)
         return NULL;
+    TOOLS_OWN_BLOCK(memory, bytes);
     table = (lane *)(void *)(memory + ((0 - (size_t)(uintptr_t)memory) & (LANE_LINE - 1)));
     /*@ ghost size_t way = (0 - (size_t)(uintptr_t)memory) & (LANE_LINE - 1); */
     /*@ ghost size_t lanes = (bytes - (LANE_LINE - 1)) / sizeof(lane); */
@@ -266,13 +267,13 @@ void *tsmbr_lane_serve(resource *r, chunk *c, size_t bytes, size_t alignment, bo
 
 /* ---------------------------------------------------------------------------- explicit lanes -- */
 
-void tsmbr_lane_open(tsmbr_lane *run, tsmbr_resource *self)
+void CORE(tsmbr_lane_open)(tsmbr_lane *run, tsmbr_resource *self)
 {
-    tsmbr_lane empty = {NULL, NULL, 0, self};
+    tsmbr_lane empty = {NULL, NULL, 0, self, {0}};
     *run = empty;
 }
 
-void *tsmbr_lane_refill(tsmbr_lane *run, size_t bytes, size_t alignment)
+void *CORE(tsmbr_lane_refill)(tsmbr_lane *run, size_t bytes, size_t alignment)
 {
     if (!place_alignment_ok(alignment))
         return NULL;
@@ -286,16 +287,16 @@ void *tsmbr_lane_refill(tsmbr_lane *run, size_t bytes, size_t alignment)
     if (lost != 0)
         lost_add_relaxed(r, lost);
     /* Perhaps from a chunk that reset kept, which is the current one then. */
-    return block != NULL ? block : tsmbr_try_allocate(run->resource, bytes, alignment);
+    return block != NULL ? block : CORE(tsmbr_try_allocate)(run->resource, bytes, alignment);
 }
 
-void *tsmbr_lane_extend(tsmbr_lane *run, size_t bytes, size_t alignment)
+void *CORE(tsmbr_lane_extend)(tsmbr_lane *run, size_t bytes, size_t alignment)
 {
-    void *block = tsmbr_lane_refill(run, bytes, alignment);
-    return block != NULL ? block : tsmbr_allocate(run->resource, bytes, alignment);
+    void *block = CORE(tsmbr_lane_refill)(run, bytes, alignment);
+    return block != NULL ? block : CORE(tsmbr_allocate)(run->resource, bytes, alignment);
 }
 
-void tsmbr_lane_close(tsmbr_lane *run)
+void CORE(tsmbr_lane_close)(tsmbr_lane *run)
 {
     if (run->resource == NULL)
         return;
@@ -305,6 +306,6 @@ void tsmbr_lane_close(tsmbr_lane *run)
     size_t left = run_left(run);
     if (left != 0 && !(c != NULL && run_is_last(run, c, seen) && next_cas_release(c, &seen, seen - left)))
         unused_add_relaxed(r, left);
-    tsmbr_lane empty = {NULL, NULL, 0, NULL};
+    tsmbr_lane empty = {NULL, NULL, 0, NULL, {0}};
     *run = empty;
 }

@@ -60,7 +60,7 @@ static inline void *run_bump(tsmbr_lane *run, size_t bytes, size_t alignment)
   @*/
 static inline tsmbr_lane lane_open(const lane *l)
 {
-    tsmbr_lane run = {lane_cursor_load_relaxed(l), lane_end_load_relaxed(l), l->next_bytes, NULL};
+    tsmbr_lane run = {lane_cursor_load_relaxed(l), lane_end_load_relaxed(l), l->next_bytes, NULL, {0}};
     return run;
 }
 

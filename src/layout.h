@@ -23,6 +23,7 @@
 #include <stddef.h>
 
 #include "place.h"
+#include "tools.h"
 #include "tsmbr.h"
 
 #ifndef TSMBR_ATOMIC

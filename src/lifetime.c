@@ -65,6 +65,7 @@ static chunk *resource_keep(resource *r, chunk *oldest, size_t most, size_t *kep
         }
         *kept += c->allocation_size;
         next_store_relaxed(c, 0);
+        TOOLS_EMPTY(c->allocation_ptr, c->capacity);
         c->prev = last;
         c->follow = NULL;
         c->held = (last != NULL ? last->held : 0) + c->allocation_size;
@@ -78,10 +79,13 @@ static chunk *resource_keep(resource *r, chunk *oldest, size_t most, size_t *kep
     return first;
 }
 
-void tsmbr_reset(tsmbr_resource *self, size_t keep_bytes)
+void CORE(tsmbr_reset)(tsmbr_resource *self, size_t keep_bytes)
 {
     resource *r = resource_of(self);
     resource_run_cleanups(r);
+    TOOLS_BLOCKS_END(self);
+    if ((r->flags & TSMBR_NO_RECYCLE) != 0)
+        keep_bytes = 0;
 
     chunk *newest = head_load_acquire(r);
     while (newest != NULL && newest->follow != NULL)
@@ -105,7 +109,7 @@ void tsmbr_reset(tsmbr_resource *self, size_t keep_bytes)
     unused_store_relaxed(r, 0);
 }
 
-int tsmbr_reserve(tsmbr_resource *self, size_t bytes)
+int CORE(tsmbr_reserve)(tsmbr_resource *self, size_t bytes)
 {
     resource *r = resource_of(self);
     chunk *newest = NULL;
@@ -138,15 +142,15 @@ int tsmbr_reserve(tsmbr_resource *self, size_t bytes)
     return 0;
 }
 
-void tsmbr_release(tsmbr_resource *self)
+void CORE(tsmbr_release)(tsmbr_resource *self)
 {
-    tsmbr_reset(self, 0);
+    CORE(tsmbr_reset)(self, 0);
 }
 
-void tsmbr_destroy(tsmbr_resource *self)
+void CORE(tsmbr_destroy)(tsmbr_resource *self)
 {
     if (self == NULL)
         return;
-    tsmbr_release(self);
+    CORE(tsmbr_release)(self);
     memset(self, 0, sizeof *self);
 }

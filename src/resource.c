@@ -48,12 +48,13 @@ static void pause_thread(void)
 
 static bool config_ok(const tsmbr_config *config)
 {
+    if ((config->flags & ~(TSMBR_SHARED_ONLY | TSMBR_NO_RECYCLE | TSMBR_RED_ZONES)) != 0)
+        return false;
     if (config->upstream != NULL && (config->upstream->allocate == NULL || config->upstream->deallocate == NULL))
         return false;
     if (config->buffer == NULL)
-        return config->buffer_size == 0 && (config->flags & ~TSMBR_SHARED_ONLY) == 0;
-    return (config->flags & ~TSMBR_SHARED_ONLY) == 0 &&
-           config->buffer_size <= SIZE_MAX - (size_t)(uintptr_t)config->buffer;
+        return config->buffer_size == 0;
+    return config->buffer_size <= SIZE_MAX - (size_t)(uintptr_t)config->buffer;
 }
 
 size_t tsmbr_resource_with_tables(const resource *r, size_t bytes)
@@ -62,7 +63,7 @@ size_t tsmbr_resource_with_tables(const resource *r, size_t bytes)
     return bytes <= SIZE_MAX - tables ? bytes + tables : bytes;
 }
 
-int tsmbr_init(tsmbr_resource *self, const tsmbr_config *config)
+int CORE(tsmbr_init)(tsmbr_resource *self, const tsmbr_config *config)
 {
     if (self != NULL)
         memset(self, 0, sizeof *self);
@@ -551,7 +552,7 @@ static TSMBR_OUT_OF_LINE void *resource_allocate_or_refuse(resource *r, size_t b
   @ ensures served: served(\result, \max(1, bytes), alignment);
   @ ensures \result != \null ==> errno == \old(errno);
   @*/
-void *tsmbr_allocate(tsmbr_resource *self, size_t bytes, size_t alignment)
+void *CORE(tsmbr_allocate)(tsmbr_resource *self, size_t bytes, size_t alignment)
 {
     resource *r = resource_of(self);
     void *block;
@@ -567,8 +568,8 @@ static TSMBR_OUT_OF_LINE void *resource_allocate_or_call(resource *r, size_t byt
     return block != NULL ? block : otherwise(context, bytes, alignment);
 }
 
-void *tsmbr_allocate_or_call(tsmbr_resource *self, size_t bytes, size_t alignment, tsmbr_fallback *otherwise,
-                             void *context)
+void *CORE(tsmbr_allocate_or_call)(tsmbr_resource *self, size_t bytes, size_t alignment, tsmbr_fallback *otherwise,
+                                   void *context)
 {
     resource *r = resource_of(self);
     void *block;
@@ -584,7 +585,7 @@ void *tsmbr_allocate_or_call(tsmbr_resource *self, size_t bytes, size_t alignmen
   @ ensures served: served(\result, \max(1, bytes), alignment);
   @ ensures errno == \old(errno);
   @*/
-void *tsmbr_try_allocate(tsmbr_resource *self, size_t bytes, size_t alignment)
+void *CORE(tsmbr_try_allocate)(tsmbr_resource *self, size_t bytes, size_t alignment)
 {
     resource *r = resource_of(self);
     void *block;
@@ -600,7 +601,8 @@ void *tsmbr_try_allocate(tsmbr_resource *self, size_t bytes, size_t alignment)
   @ ensures served: served(\result, \max(1, bytes), alignment);
   @ ensures \result != \null ==> errno == \old(errno);
   @*/
-void *tsmbr_allocate_from(tsmbr_resource *self, size_t bytes, size_t alignment, const tsmbr_upstream *upstream)
+void *CORE(tsmbr_allocate_from)(tsmbr_resource *self, size_t bytes, size_t alignment,
+                                const tsmbr_upstream *upstream)
 {
     resource *r = resource_of(self);
     void *block;
@@ -624,7 +626,7 @@ void *tsmbr_allocate_array(tsmbr_resource *self, size_t count, size_t size, size
     return tsmbr_allocate(self, bytes, alignment);
 }
 
-void tsmbr_deallocate(tsmbr_resource *self, void *ptr, size_t bytes, size_t alignment)
+void CORE(tsmbr_deallocate)(tsmbr_resource *self, void *ptr, size_t bytes, size_t alignment)
 {
     (void)self;
     (void)ptr;
@@ -714,7 +716,7 @@ static bool chunk_resize(resource *r, const unsigned char *ptr, size_t old_bytes
   @     (run_same || run_shrunk(\max(1, old_bytes) - \max(1, new_bytes)));
   @ ensures kept: !\result ==> won == \null && run_same;
   @*/
-bool tsmbr_try_resize(tsmbr_resource *self, void *ptr, size_t old_bytes, size_t new_bytes)
+bool CORE(tsmbr_try_resize)(tsmbr_resource *self, void *ptr, size_t old_bytes, size_t new_bytes)
 {
     resource *r = resource_of(self);
     if (ptr == NULL)
@@ -727,7 +729,7 @@ bool tsmbr_try_resize(tsmbr_resource *self, void *ptr, size_t old_bytes, size_t 
     return resized;
 }
 
-void *tsmbr_reallocate(tsmbr_resource *self, void *ptr, size_t old_bytes, size_t new_bytes, size_t alignment)
+void *CORE(tsmbr_reallocate)(tsmbr_resource *self, void *ptr, size_t old_bytes, size_t new_bytes, size_t alignment)
 {
     if (place_alignment_ok(alignment) && ((uintptr_t)ptr & (alignment - 1)) == 0 &&
         tsmbr_try_resize(self, ptr, old_bytes, new_bytes))

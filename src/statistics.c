@@ -2,7 +2,7 @@
 #include "lane.h"
 #include "resource.h"
 
-bool tsmbr_owns(const tsmbr_resource *self, const void *ptr)
+bool CORE(tsmbr_owns)(const tsmbr_resource *self, const void *ptr)
 {
     const resource *r = resource_of_const(self);
     for (walk w = walk_from(r, head_load_acquire(r)); w.c != NULL; walk_on(&w))
@@ -36,7 +36,7 @@ static size_t resource_in_lanes(const resource *r)
     return bytes;
 }
 
-void tsmbr_get_statistics(const tsmbr_resource *self, tsmbr_statistics *statistics)
+void CORE(tsmbr_get_statistics)(const tsmbr_resource *self, tsmbr_statistics *statistics)
 {
     const resource *r = resource_of_const(self);
     tsmbr_statistics s = {0};

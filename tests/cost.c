@@ -2,6 +2,7 @@
 #include "hook.h"
 
 #include "place.h"
+#include "tools.h"
 
 #include "support.h"
 
@@ -94,6 +95,9 @@ static void an_open_lane_makes_no_step(void **state)
     tsmbr_lane l;
     tsmbr_init(&r, &(tsmbr_config){.initial_size = 1 << 20});
     tsmbr_lane_open(&l, &r);
+#ifdef TSMBR_TOOLS
+    skip(); /* each block of an explicit lane is a call then, so that the tools see it */
+#endif
     while (l.end - l.cursor < 200)
         assert_non_null(tsmbr_lane_allocate(&l, 10, 1));
     counting_begins();

@@ -355,7 +355,10 @@ static void lanes_of_a_new_table_are_empty(void **state)
     fixed_open(&f, 1 << 20, 0);
     for (int life = 0; life < 4; life++) {
         /* What a table finds where it comes to lie. */
-        memset(f.buffer, 0x11 * (life + 1), f.size);
+        unsigned char *all = tsmbr_allocate(&f.r, f.size, 1);
+        assert_ptr_equal(all, f.buffer);
+        memset(all, 0x11 * (life + 1), f.size);
+        tsmbr_reset(&f.r, SIZE_MAX);
         for (int i = 0; i < 1 + life; i++) /* no line begins there */
             assert_non_null(tsmbr_allocate(&f.r, 1, 1));
         assert_int_equal(has_lanes(&f.r), life > 0);

@@ -1,4 +1,6 @@
 /* Construction, allocation, growth, large requests; every bad input and its documented answer. */
+#include "tools.h"
+
 #include "support.h"
 
 #include <errno.h>
@@ -35,7 +37,10 @@ static void zero_bytes_are_a_default_resource(void **state)
         tsmbr_get_statistics(all[i], &s);
         assert_int_equal(s.chunks, 1);
         tsmbr_destroy(all[i]);
-        /* Destroyed is all-zero again. */
+#ifdef TSMBR_DEBUG
+        tsmbr_init(all[i], NULL);
+#endif
+        /* Destroyed is all-zero again, but for the mark by which debug builds know it. */
         assert_non_null(tsmbr_allocate(all[i], 1, 1));
         tsmbr_destroy(all[i]);
     }
@@ -69,9 +74,9 @@ static void bad_configs_are_refused(void **state)
         {.buffer_size = 100},
         {.upstream = &no_allocate},
         {.upstream = &no_deallocate},
-        {.flags = 2},
+        {.flags = 8},
         {.flags = ~0u},
-        {.buffer = buffer, .buffer_size = sizeof buffer, .flags = 4},
+        {.buffer = buffer, .buffer_size = sizeof buffer, .flags = 1u << 31},
         {.buffer = buffer, .buffer_size = SIZE_MAX},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
@@ -638,8 +643,10 @@ static void deallocate_does_nothing(void **state)
     tsmbr_deallocate(&r, NULL, 0, 1);
     tsmbr_get_statistics(&r, &after);
     assert_memory_equal(&before, &after, sizeof before);
+#ifndef TSMBR_TOOLS /* for a tool the block has ended */
     for (int i = 0; i < 100; i++)
         assert_int_equal(p[i], 7);
+#endif
     tsmbr_destroy(&r);
 }
 

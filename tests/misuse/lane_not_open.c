@@ -1,0 +1,19 @@
+/* An explicit lane that was closed.
+ *
+ * expect debug: tsmbr: tsmbr_lane_allocate\(0x[0-9a-f]+\): the lane is not open; call tsmbr_lane_open
+ */
+#include "misuse.h"
+
+int main(void)
+{
+    tsmbr_resource r = TSMBR_RESOURCE_INIT;
+    tsmbr_lane lane;
+    tsmbr_lane_open(&lane, &r);
+    must(tsmbr_lane_allocate(&lane, 8, 8));
+    tsmbr_lane_close(&lane);
+#ifdef RIGHT
+    tsmbr_lane_open(&lane, &r);
+#endif
+    must(tsmbr_lane_allocate(&lane, 8, 8));
+    tsmbr_destroy(&r);
+}

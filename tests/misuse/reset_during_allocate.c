@@ -1,0 +1,26 @@
+/* One thread resets while another is in the middle of a call.
+ *
+ * expect debug: tsmbr: tsmbr_allocate\(0x[0-9a-f]+\): the same resource was released, reset or destroyed during
+ * this call; let
+ */
+#include "misuse.h"
+
+static tsmbr_resource r;
+
+static void *reset(void *argument)
+{
+#ifndef RIGHT
+    tsmbr_reset(&r, SIZE_MAX);
+#endif
+    return argument;
+}
+
+int main(void)
+{
+    interlude i;
+    interlude_open(&i, reset, NULL);
+    tsmbr_config config = {.upstream = &i.upstream};
+    tsmbr_init(&r, &config);
+    must(tsmbr_allocate(&r, 8, 8));
+    tsmbr_destroy(&r);
+}

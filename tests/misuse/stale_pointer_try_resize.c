@@ -1,0 +1,20 @@
+/* A pointer from before a reset.
+ *
+ * expect debug: tsmbr: tsmbr_try_resize\(0x[0-9a-f]+\): 64 bytes at 0x[0-9a-f]+ are no block that the resource has
+ * handed out
+ */
+#include "misuse.h"
+
+int main(void)
+{
+    tsmbr_resource r = TSMBR_RESOURCE_INIT;
+    char *block = must(tsmbr_allocate(&r, 64, 8));
+    memset(block, 0, 64);
+    tsmbr_reset(&r, SIZE_MAX);
+#ifdef RIGHT
+    block = must(tsmbr_allocate(&r, 64, 8));
+    memset(block, 0, 64);
+#endif
+    (void)tsmbr_try_resize(&r, block, 64, 96);
+    tsmbr_destroy(&r);
+}

@@ -1,0 +1,18 @@
+/* A block after its owner has said that it is done with it.
+ *
+ * expect asan: ERROR: AddressSanitizer: use-after-poison
+ * expect valgrind: Invalid read of size 1
+ */
+#include "misuse.h"
+
+int main(void)
+{
+    tsmbr_resource r = TSMBR_RESOURCE_INIT;
+    char *block = must(tsmbr_allocate(&r, 64, 8));
+    memset(block, 1, 64);
+#ifndef RIGHT
+    tsmbr_deallocate(&r, block, 64, 8);
+#endif
+    use(block);
+    tsmbr_destroy(&r);
+}

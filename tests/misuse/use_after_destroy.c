@@ -1,0 +1,17 @@
+/* A call on a resource that was destroyed.
+ *
+ * expect debug: tsmbr: tsmbr_allocate\(0x[0-9a-f]+\): the resource was destroyed; call tsmbr_init
+ */
+#include "misuse.h"
+
+int main(void)
+{
+    tsmbr_resource r = TSMBR_RESOURCE_INIT;
+    must(tsmbr_allocate(&r, 8, 8));
+    tsmbr_destroy(&r);
+#ifdef RIGHT
+    tsmbr_init(&r, NULL);
+#endif
+    must(tsmbr_allocate(&r, 8, 8));
+    tsmbr_destroy(&r);
+}

@@ -1,0 +1,18 @@
+/* A block after a reset that keeps its chunk.
+ *
+ * expect asan: ERROR: AddressSanitizer: use-after-poison
+ * expect valgrind: Invalid read of size 1
+ */
+#include "misuse.h"
+
+int main(void)
+{
+    tsmbr_resource r = TSMBR_RESOURCE_INIT;
+    char *block = must(tsmbr_allocate(&r, 100, 1));
+    memset(block, 1, 100);
+    tsmbr_reset(&r, SIZE_MAX);
+#ifndef RIGHT
+    use(block);
+#endif
+    tsmbr_destroy(&r);
+}

@@ -1,0 +1,18 @@
+/* A block resized with a size that it does not have.
+ *
+ * expect debug: tsmbr: tsmbr_try_resize\(0x[0-9a-f]+\): 200 bytes at 0x[0-9a-f]+ are no block that the resource
+ * has handed out
+ */
+#include "misuse.h"
+
+int main(void)
+{
+    tsmbr_resource r = TSMBR_RESOURCE_INIT;
+    char *block = must(tsmbr_allocate(&r, 64, 8));
+#ifdef RIGHT
+    (void)tsmbr_try_resize(&r, block, 64, 100);
+#else
+    (void)tsmbr_try_resize(&r, block, 200, 300);
+#endif
+    tsmbr_destroy(&r);
+}
