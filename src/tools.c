@@ -30,14 +30,17 @@
 
 #if defined(TSMBR_ASAN)
 #include <sanitizer/asan_interface.h>
+#define ASAN_POISON(memory, bytes) __asan_poison_memory_region(memory, bytes)
+#define ASAN_UNPOISON(memory, bytes) __asan_unpoison_memory_region(memory, bytes)
 #else
-#define __asan_poison_memory_region(memory, bytes) ((void)(memory), (void)(bytes))
-#define __asan_unpoison_memory_region(memory, bytes) ((void)(memory), (void)(bytes))
+#define ASAN_POISON(memory, bytes) ((void)(memory), (void)(bytes))
+#define ASAN_UNPOISON(memory, bytes) ((void)(memory), (void)(bytes))
 #endif
 #if defined(TSMBR_MSAN)
 #include <sanitizer/msan_interface.h>
+#define MSAN_POISON(memory, bytes) __msan_poison(memory, bytes)
 #else
-#define __msan_poison(memory, bytes) ((void)(memory), (void)(bytes))
+#define MSAN_POISON(memory, bytes) ((void)(memory), (void)(bytes))
 #endif
 #if defined(TSMBR_VALGRIND)
 #include <valgrind/memcheck.h>
@@ -84,34 +87,33 @@ _Static_assert(sizeof(resource) + sizeof(watch_words) <= sizeof(tsmbr_resource),
 
 static watch_words *words_of(const tsmbr_resource *self)
 {
-    return (watch_words *)(void *)((unsigned char *)(uintptr_t)self + sizeof *self - sizeof(watch_words));
+    unsigned char *end = ((tsmbr_resource *)self)->opaque.bytes + sizeof self->opaque.bytes;
+    return (watch_words *)(void *)(end - sizeof(watch_words));
 }
 
 /* ----------------------------------------------------------------------------------- poison -- */
 
-static uintptr_t group_down(uintptr_t address)
+static size_t group_down(size_t bytes)
 {
-    return address & ~(uintptr_t)(GROUP - 1);
+    return bytes & ~(size_t)(GROUP - 1);
 }
 
 /* Bytes that are no block's. Of groups only whole ones. */
 static void poison(const void *memory, size_t bytes)
 {
-    uintptr_t begin = group_down((uintptr_t)memory + (GROUP - 1));
-    uintptr_t end = group_down((uintptr_t)memory + bytes);
-    if (begin < end)
-        __asan_poison_memory_region((void *)begin, end - begin);
-    __msan_poison(memory, bytes);
+    size_t skip = (0 - (size_t)(uintptr_t)memory) & (GROUP - 1);
+    if (bytes > skip)
+        ASAN_POISON((const unsigned char *)memory + skip, group_down(bytes - skip));
+    MSAN_POISON(memory, bytes);
     VALGRIND_MAKE_MEM_NOACCESS(memory, bytes);
 }
 
 /* Bytes of a block, not yet written. */
 static void make_undefined(const void *memory, size_t bytes)
 {
-    uintptr_t begin = group_down((uintptr_t)memory);
-    uintptr_t end = group_down((uintptr_t)memory + bytes + (GROUP - 1));
-    __asan_unpoison_memory_region((void *)begin, end - begin);
-    __msan_poison(memory, bytes);
+    size_t before = (size_t)(uintptr_t)memory & (GROUP - 1);
+    ASAN_UNPOISON((const unsigned char *)memory - before, group_down(before + bytes + (GROUP - 1)));
+    MSAN_POISON(memory, bytes);
     VALGRIND_MAKE_MEM_UNDEFINED(memory, bytes);
 }
 
@@ -122,7 +124,7 @@ void tsmbr_tools_empty(const void *memory, size_t bytes)
 
 void tsmbr_tools_give_back(const void *memory, size_t bytes)
 {
-    __asan_unpoison_memory_region(memory, bytes);
+    ASAN_UNPOISON(memory, bytes);
     VALGRIND_MAKE_MEM_UNDEFINED(memory, bytes);
 }
 
@@ -148,7 +150,7 @@ static bool has_zones(const tsmbr_resource *self)
  * refused by the core as it is. */
 static size_t zoned(const tsmbr_resource *self, size_t bytes)
 {
-    if (!has_zones(self) || bytes > SIZE_MAX - 2 * (GROUP + ZONE))
+    if (!has_zones(self) || bytes > SIZE_MAX - GROUP - ZONE)
         return bytes;
     return group_down(place_bytes(bytes) + (GROUP - 1)) + ZONE;
 }
@@ -164,7 +166,7 @@ static void poison_zone(const tsmbr_resource *self, const unsigned char *block, 
 {
     if (!has_zones(self))
         return;
-    __asan_poison_memory_region(block + bytes, zoned(self, bytes) - bytes);
+    ASAN_POISON(block + bytes, zoned(self, bytes) - bytes);
     VALGRIND_MAKE_MEM_NOACCESS(block + bytes, zoned(self, bytes) - bytes);
 }
 
