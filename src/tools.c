@@ -108,12 +108,11 @@ static void poison(const void *memory, size_t bytes)
     VALGRIND_MAKE_MEM_NOACCESS(memory, bytes);
 }
 
-/* Bytes of a block, not yet written. */
+/* Bytes of a block, not yet written: MemorySanitizer has known that since they were poisoned. */
 static void make_undefined(const void *memory, size_t bytes)
 {
     size_t before = (size_t)(uintptr_t)memory & (GROUP - 1);
     ASAN_UNPOISON((const unsigned char *)memory - before, group_down(before + bytes + (GROUP - 1)));
-    MSAN_POISON(memory, bytes);
     VALGRIND_MAKE_MEM_UNDEFINED(memory, bytes);
 }
 
