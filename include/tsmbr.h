@@ -186,6 +186,22 @@ TSMBR_API const tsmbr_upstream *tsmbr_system_upstream(void);
  * The pages stay the kernel's to swap out; lock them with mlockall if that must not be. */
 TSMBR_API const tsmbr_upstream *tsmbr_prefault_upstream(void);
 
+/* For hardened builds: every chunk is a mapping of its own between two pages that nobody can touch, and
+ * begins at a random place in its first page, as far as the alignment allows: 256 places for the chunks
+ * of a resource on pages of 4 KiB. A write that runs over the end of the last page, or under the first
+ * one, and a use after release end the program instead of changing other memory. What happens between
+ * the pages is not watched: neighbouring blocks, and the record at a chunk's end, are in reach of an overrun;
+ * docs/security.md has the rest. On Windows it is malloc.
+ *
+ * Errors: NULL with ENOMEM if there is no memory, no address space, or no mapping to be had. Nothing
+ * stays mapped then. errno is untouched on success. If the system has no random numbers the place is chosen
+ * by the clock and the stack's address, which an attacker may guess.
+ * Threads: any, at once. Progress: as the operating system's mappings, which take locks.
+ * Cost: up to a page of memory and two of address space more for each chunk, four calls of the operating system in
+ * its life; pages come one fault at a time. Linux allows a process some 65,000 mappings, of which a chunk
+ * takes two or three. A limit counts the bytes asked for, not the pages. */
+TSMBR_API const tsmbr_upstream *tsmbr_guarded_upstream(void);
+
 /* ---------------------------------------------------------------------------- construction -- */
 
 /* No lanes: each block is taken by a compare-and-swap. Blocks lie in the order in which they were taken, with
