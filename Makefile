@@ -35,6 +35,8 @@ check: ## build with gcc; run all tests, the README's examples, an installation,
 	@scripts/check-source
 	@scripts/check-readme
 	@scripts/check-install $(BUILD)/gcc
+	@scripts/check-abi $(BUILD)/gcc
+	@scripts/check-hardening $(BUILD)/gcc
 	@scripts/mutants
 	@$(call test,gcc)
 
