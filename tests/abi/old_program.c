@@ -167,9 +167,13 @@ static void every_function_is_there(void)
     CHECK(tsmbr_init(r, &(tsmbr_config){.upstream = tsmbr_null_upstream()}) == 0);
     CHECK(tsmbr_allocate(r, 1, 1) == NULL && errno == ENOMEM);
     tsmbr_destroy(r);
-    CHECK(tsmbr_init(r, &(tsmbr_config){.upstream = tsmbr_prefault_upstream()}) == 0);
-    CHECK(tsmbr_allocate(r, 1, 1) != NULL);
-    tsmbr_destroy(r);
+    const tsmbr_upstream *upstreams[] = {tsmbr_malloc_upstream(), tsmbr_system_upstream(),
+                                         tsmbr_prefault_upstream(), tsmbr_guarded_upstream()};
+    for (size_t i = 0; i < sizeof upstreams / sizeof upstreams[0]; i++) {
+        CHECK(tsmbr_init(r, &(tsmbr_config){.upstream = upstreams[i]}) == 0);
+        CHECK(tsmbr_allocate(r, 1, 1) != NULL && tsmbr_allocate(r, (size_t)3 << 20, 1) != NULL);
+        tsmbr_destroy(r);
+    }
 }
 
 static void *thread(void *argument)

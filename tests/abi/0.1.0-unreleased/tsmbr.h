@@ -133,9 +133,13 @@
 
 #ifdef __cplusplus
 #define TSMBR_ALIGNOF(type) alignof(type)
+#define TSMBR_CAST(type, value) static_cast<type>(value)
+#define TSMBR_ADDRESS(ptr) reinterpret_cast<uintptr_t>(ptr)
 extern "C" {
 #else
 #define TSMBR_ALIGNOF(type) _Alignof(type)
+#define TSMBR_CAST(type, value) ((type)(value))
+#define TSMBR_ADDRESS(ptr) ((uintptr_t)(ptr))
 #endif
 
 /* ------------------------------------------------------------------------------- upstreams -- */
@@ -304,9 +308,9 @@ TSMBR_API TSMBR_MUST_USE TSMBR_ALIGNED_BY(4) void *tsmbr_allocate_array(tsmbr_re
 TSMBR_API void tsmbr_deallocate(tsmbr_resource *resource, void *ptr, size_t bytes, size_t alignment);
 
 /* Uninitialized storage for one object, or `count` of them, typed. */
-#define tsmbr_new(resource, type) ((type *)tsmbr_allocate((resource), sizeof(type), TSMBR_ALIGNOF(type)))
+#define tsmbr_new(resource, type) TSMBR_CAST(type *, tsmbr_allocate((resource), sizeof(type), TSMBR_ALIGNOF(type)))
 #define tsmbr_new_array(resource, type, count)                                                                    \
-    ((type *)tsmbr_allocate_array((resource), (count), sizeof(type), TSMBR_ALIGNOF(type)))
+    TSMBR_CAST(type *, tsmbr_allocate_array((resource), (count), sizeof(type), TSMBR_ALIGNOF(type)))
 
 /* Change a block's size without moving it. `old_bytes` is its present size.
  *
@@ -405,8 +409,8 @@ TSMBR_API TSMBR_MUST_USE TSMBR_ALIGNED_BY(3) void *tsmbr_lane_extend(tsmbr_lane 
 TSMBR_MUST_USE TSMBR_ALIGNED_BY(3) static inline void *tsmbr_lane_try_allocate(tsmbr_lane *lane, size_t bytes,
                                                                                size_t alignment)
 {
-    size_t room = (size_t)(lane->end - lane->cursor);
-    size_t padding = (0 - (size_t)(uintptr_t)lane->cursor) & (alignment - 1);
+    size_t room = TSMBR_CAST(size_t, lane->end - lane->cursor);
+    size_t padding = (0 - TSMBR_ADDRESS(lane->cursor)) & (alignment - 1);
     /* Zero bytes, which count as one, and an alignment that is none go the long way. */
     if (padding <= room && bytes - 1 < room - padding && (alignment & (alignment - 1)) == 0) {
         unsigned char *block = lane->cursor + padding;
@@ -422,8 +426,8 @@ TSMBR_MUST_USE TSMBR_ALIGNED_BY(3) static inline void *tsmbr_lane_try_allocate(t
 TSMBR_MUST_USE TSMBR_ALIGNED_BY(3) static inline void *tsmbr_lane_allocate(tsmbr_lane *lane, size_t bytes,
                                                                            size_t alignment)
 {
-    size_t room = (size_t)(lane->end - lane->cursor);
-    size_t padding = (0 - (size_t)(uintptr_t)lane->cursor) & (alignment - 1);
+    size_t room = TSMBR_CAST(size_t, lane->end - lane->cursor);
+    size_t padding = (0 - TSMBR_ADDRESS(lane->cursor)) & (alignment - 1);
     if (padding <= room && bytes - 1 < room - padding && (alignment & (alignment - 1)) == 0) {
         unsigned char *block = lane->cursor + padding;
         lane->cursor = block + bytes;
