@@ -127,7 +127,8 @@ static void beyond_its_pages_a_write_is_the_last(void **state)
         assert_int_equal(end_of_child_that_writes(end), SIGSEGV);
         assert_int_equal(end_of_child_that_writes(end + page() - 1), SIGSEGV);
         give(p, sizes[i], 16);
-        assert_int_equal(end_of_child_that_writes(p), SIGSEGV);
+        if (!WATCHED) /* a sanitizer may map memory of its own where this was */
+            assert_int_equal(end_of_child_that_writes(p), SIGSEGV);
     }
 }
 
@@ -154,7 +155,8 @@ static void a_block_of_a_resource_cannot_reach_beyond(void **state)
     }
     unsigned char *p = tsmbr_allocate(&r, 10, 1);
     tsmbr_release(&r);
-    assert_int_equal(end_of_child_that_writes(p), SIGSEGV); /* used after release */
+    if (!WATCHED)
+        assert_int_equal(end_of_child_that_writes(p), SIGSEGV); /* used after release */
     tsmbr_destroy(&r);
 }
 
