@@ -29,12 +29,15 @@ demo: ## index /usr/include (or PATHS) with many threads: one shared resource ag
 build = cmake --preset $(1) >/dev/null && cmake --build $(BUILD)/$(1) -- --quiet
 test = cd $(BUILD)/$(1) && $(CTEST)
 
-check: ## build with gcc; run all tests, the README's examples, an installation, the mutants
-	@$(BOOTSTRAP) build test
+check: ## build with gcc; run all tests, the README's examples, an installation, upgrades, consumers, the mutants
+	@$(BOOTSTRAP) build test clang consumers
 	@$(call build,gcc)
 	@scripts/check-source
 	@scripts/check-readme
 	@scripts/check-install $(BUILD)/gcc
+	@scripts/check-abi $(BUILD)/gcc
+	@scripts/check-hardening $(BUILD)/gcc
+	@scripts/check-consumers $(BUILD)/gcc
 	@scripts/mutants
 	@$(call test,gcc)
 

@@ -10,8 +10,20 @@
 //     std::pmr::vector<int> numbers(&pool);                    // on any thread
 //     ...
 //     pool.release();                                          // when every thread is done
+//
+// Compiled without exceptions, what would throw calls std::terminate, and the upstream must not throw
+// either: nobody could catch it. tsmbr_try_allocate and the like on native_handle() return null instead.
+// Run-time type information is not used.
 #ifndef THREAD_SAFE_MONOTONIC_BUFFER_HPP
 #define THREAD_SAFE_MONOTONIC_BUFFER_HPP
+
+#if __cplusplus < 201703L && !(defined(_MSVC_LANG) && _MSVC_LANG >= 201703L)
+#error "thread_safe_monotonic_buffer.hpp needs C++17 or later"
+#endif
+#if !__has_include(<memory_resource>)
+#error                                                                                                            \
+    "thread_safe_monotonic_buffer.hpp needs std::pmr: this standard library has no <memory_resource> (libc++ has it from 16 on); tsmbr.h works without"
+#else
 
 #include <cerrno>
 #include <cstddef>
@@ -20,6 +32,12 @@
 #include <new>
 
 #include "tsmbr.h"
+
+#if defined(__cpp_exceptions) || defined(_CPPUNWIND)
+#define TSMBR_EXCEPTIONS 1
+#else
+#define TSMBR_EXCEPTIONS 0
+#endif
 
 #if defined(__GNUC__)
 #define TSMBR_NOINLINE __attribute__((__noinline__, __cold__))
@@ -80,7 +98,7 @@ public:
         const tsmbr_config config = {&upstream_,         wanted.initial_size, wanted.buffer,
                                      wanted.buffer_size, wanted.limit,        wanted.flags};
         if (tsmbr_init(&resource_, &config) != 0)
-            throw std::bad_alloc();
+            throw_bad_alloc();
         limited_ = wanted.limit != 0;
     }
 
@@ -103,7 +121,7 @@ public:
     void reserve(std::size_t bytes)
     {
         if (tsmbr_reserve(&resource_, bytes) != 0)
-            throw std::bad_alloc();
+            throw_bad_alloc();
     }
 
     // Any thread.
@@ -130,7 +148,7 @@ public:
     void on_release(void (*cleanup)(void *), void *argument)
     {
         if (tsmbr_on_release(&resource_, cleanup, argument) != 0)
-            throw std::bad_alloc();
+            throw_bad_alloc();
     }
 
     // For the C functions that have no counterpart here.
@@ -154,6 +172,15 @@ private:
         std::exception_ptr thrown;
     };
 
+    [[noreturn]] static void throw_bad_alloc()
+    {
+#if TSMBR_EXCEPTIONS
+        throw std::bad_alloc();
+#else
+        std::terminate();
+#endif
+    }
+
     static options with_initial_size(std::size_t initial_size) noexcept
     {
         options wanted;
@@ -173,12 +200,16 @@ private:
     static void *call_allocate(void *context, std::size_t bytes, std::size_t alignment) noexcept
     {
         auto *const call = static_cast<upstream_call *>(context);
+#if TSMBR_EXCEPTIONS
         try {
             return call->upstream->allocate(bytes, alignment);
         } catch (...) {
             call->thrown = std::current_exception();
             return nullptr;
         }
+#else
+        return call->upstream->allocate(bytes, alignment);
+#endif
     }
 
     static void call_deallocate(void *context, void *ptr, std::size_t bytes, std::size_t alignment) noexcept
@@ -216,7 +247,7 @@ private:
             if (void *const ptr = call.upstream->allocate(bytes, alignment))
                 call.upstream->deallocate(ptr, bytes, alignment);
         }
-        throw std::bad_alloc();
+        throw_bad_alloc();
     }
 
     tsmbr_upstream upstream_;
@@ -268,5 +299,7 @@ private:
 
 #undef TSMBR_NOINLINE
 #undef TSMBR_LIKELY
+#undef TSMBR_EXCEPTIONS
 
+#endif // <memory_resource>
 #endif

@@ -151,9 +151,13 @@
 
 #ifdef __cplusplus
 #define TSMBR_ALIGNOF(type) alignof(type)
+#define TSMBR_CAST(type, value) static_cast<type>(value)
+#define TSMBR_ADDRESS(ptr) reinterpret_cast<uintptr_t>(ptr)
 extern "C" {
 #else
 #define TSMBR_ALIGNOF(type) _Alignof(type)
+#define TSMBR_CAST(type, value) ((type)(value))
+#define TSMBR_ADDRESS(ptr) ((uintptr_t)(ptr))
 #endif
 
 /* ------------------------------------------------------------------------------- upstreams -- */
@@ -203,6 +207,22 @@ TSMBR_API const tsmbr_upstream *tsmbr_system_upstream(void);
  * Cost: linear in the bytes; on Linux 5.14 and later one call for a mapping, else one write a page.
  * The pages stay the kernel's to swap out; lock them with mlockall if that must not be. */
 TSMBR_API const tsmbr_upstream *tsmbr_prefault_upstream(void);
+
+/* For hardened builds: every chunk is a mapping of its own between two pages that nobody can touch, and
+ * begins at a random place in its first page, as far as the alignment allows: 256 places for the chunks
+ * of a resource on pages of 4 KiB. A write that runs over the end of the last page, or under the first
+ * one, and a use after release end the program instead of changing other memory. What happens between
+ * the pages is not watched: neighbouring blocks, and the record at a chunk's end, are in reach of an overrun;
+ * docs/security.md has the rest. On Windows it is malloc.
+ *
+ * Errors: NULL with ENOMEM if there is no memory, no address space, or no mapping to be had. Nothing
+ * stays mapped then. errno is untouched on success. If the system has no random numbers the place is chosen
+ * by the clock and the stack's address, which an attacker may guess.
+ * Threads: any, at once. Progress: as the operating system's mappings, which take locks.
+ * Cost: up to a page of memory and two of address space more for each chunk, four calls of the operating system in
+ * its life; pages come one fault at a time. Linux allows a process some 65,000 mappings, of which a chunk
+ * takes two or three. A limit counts the bytes asked for, not the pages. */
+TSMBR_API const tsmbr_upstream *tsmbr_guarded_upstream(void);
 
 /* ---------------------------------------------------------------------------- construction -- */
 
@@ -316,9 +336,9 @@ TSMBR_API TSMBR_MUST_USE TSMBR_ALIGNED_BY(4) void *tsmbr_allocate_array(tsmbr_re
 TSMBR_API void tsmbr_deallocate(tsmbr_resource *resource, void *ptr, size_t bytes, size_t alignment);
 
 /* Uninitialized storage for one object, or `count` of them, typed. */
-#define tsmbr_new(resource, type) ((type *)tsmbr_allocate((resource), sizeof(type), TSMBR_ALIGNOF(type)))
+#define tsmbr_new(resource, type) TSMBR_CAST(type *, tsmbr_allocate((resource), sizeof(type), TSMBR_ALIGNOF(type)))
 #define tsmbr_new_array(resource, type, count)                                                                    \
-    ((type *)tsmbr_allocate_array((resource), (count), sizeof(type), TSMBR_ALIGNOF(type)))
+    TSMBR_CAST(type *, tsmbr_allocate_array((resource), (count), sizeof(type), TSMBR_ALIGNOF(type)))
 
 /* Change a block's size without moving it. `old_bytes` is its present size.
  *
@@ -418,8 +438,8 @@ TSMBR_API TSMBR_MUST_USE TSMBR_ALIGNED_BY(3) void *tsmbr_lane_extend(tsmbr_lane 
 TSMBR_MUST_USE TSMBR_ALIGNED_BY(3) static inline void *tsmbr_lane_try_allocate(tsmbr_lane *lane, size_t bytes,
                                                                                size_t alignment)
 {
-    size_t room = (size_t)(lane->end - lane->cursor);
-    size_t padding = (0 - (size_t)(uintptr_t)lane->cursor) & (alignment - 1);
+    size_t room = TSMBR_CAST(size_t, lane->end - lane->cursor);
+    size_t padding = (0 - TSMBR_ADDRESS(lane->cursor)) & (alignment - 1);
     /* Zero bytes, which count as one, and an alignment that is none go the long way. */
     if (padding <= room && bytes - 1 < room - padding && (alignment & (alignment - 1)) == 0) {
         unsigned char *block = lane->cursor + padding;
@@ -435,8 +455,8 @@ TSMBR_MUST_USE TSMBR_ALIGNED_BY(3) static inline void *tsmbr_lane_try_allocate(t
 TSMBR_MUST_USE TSMBR_ALIGNED_BY(3) static inline void *tsmbr_lane_allocate(tsmbr_lane *lane, size_t bytes,
                                                                            size_t alignment)
 {
-    size_t room = (size_t)(lane->end - lane->cursor);
-    size_t padding = (0 - (size_t)(uintptr_t)lane->cursor) & (alignment - 1);
+    size_t room = TSMBR_CAST(size_t, lane->end - lane->cursor);
+    size_t padding = (0 - TSMBR_ADDRESS(lane->cursor)) & (alignment - 1);
     if (padding <= room && bytes - 1 < room - padding && (alignment & (alignment - 1)) == 0) {
         unsigned char *block = lane->cursor + padding;
         lane->cursor = block + bytes;

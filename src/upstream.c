@@ -7,9 +7,15 @@
  *       |----------------|----------------|-------+
  *       mapping                                   end, rounded up to a page
  *
+ * The guarded upstream maps everything, between two pages that nobody can touch:
+ *
+ *     page             page             page             page
+ *       |XXXXXXXXXXXXXXXX|......----------|-----...........|XXXXXXXXXXXXXXXX|
+ *       guard                   memory, from a random place on     guard
+ *
  * Key invariant: whether memory is mapped, and how many bytes of it, follows from the `bytes` of the
- * request alone. So deallocate knows what to unmap, and there is no header to push the memory off
- * its alignment. */
+ * request and the address granted. So deallocate knows what to unmap, and there is no header to push
+ * the memory off its alignment. */
 
 /* The system reads these names: mappings and their advice, beside what the C standard has. */
 /* NOLINTBEGIN(*-reserved-identifier,cert-dcl*) */
@@ -32,7 +38,14 @@
 #include <malloc.h>
 #else
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
+#endif
+#if defined(__linux__) && defined(__has_include)
+#if __has_include(<sys/random.h>)
+#include <sys/random.h>
+#define RANDOM_FROM_KERNEL
+#endif
 #endif
 
 #include "tsmbr.h"
@@ -100,6 +113,16 @@ static void map_deallocate(void *ptr, size_t bytes)
 {
     (void)ptr;
     (void)bytes;
+}
+
+static void *guarded_allocate(void *context, size_t bytes, size_t alignment)
+{
+    return malloc_allocate(context, bytes, alignment);
+}
+
+static void guarded_deallocate(void *context, void *ptr, size_t bytes, size_t alignment)
+{
+    malloc_deallocate(context, ptr, bytes, alignment);
 }
 
 #else
@@ -214,6 +237,94 @@ static void map_deallocate(void *ptr, size_t bytes)
     map_close(ptr, mapped);
 }
 
+/* ------------------------------------------------------------------------ guarded mappings -- */
+
+/* A word that an attacker does not know. Where the system has none to give, or none yet, what it chose at
+ * random before, this stack's address, and the time: harder to know than a constant, and no more than
+ * that. There is no state of our own, so nothing for threads to wait for. */
+static size_t random_word(void)
+{
+    size_t word = 0;
+#if defined(RANDOM_FROM_KERNEL)
+    if (getrandom(&word, sizeof word, GRND_NONBLOCK) == (ssize_t)sizeof word)
+        return word;
+#elif defined(__APPLE__) || defined(__FreeBSD__) || defined(__NetBSD__) || defined(__OpenBSD__)
+    arc4random_buf(&word, sizeof word);
+    return word;
+#endif
+    struct timespec now = {0, 0};
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    uint64_t mixed = (uintptr_t)&word + (uint64_t)now.tv_nsec + ((uint64_t)now.tv_sec << 30);
+    mixed = (mixed ^ (mixed >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    mixed = (mixed ^ (mixed >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return (size_t)(mixed ^ (mixed >> 31));
+}
+
+/* The bytes between the guards, where memory begins `offset` bytes into the first page. */
+static size_t guarded_bytes(size_t offset, size_t bytes)
+{
+    return map_bytes(offset + (bytes != 0 ? bytes : 1));
+}
+
+/* Address space that nobody can touch, `mapped` bytes, whose second page is at a multiple of `alignment`,
+ * at least a page; or NULL. */
+static unsigned char *guarded_space(size_t mapped, size_t alignment)
+{
+    size_t page = page_bytes();
+    size_t spare = alignment - page;
+    if (spare > SIZE_MAX - mapped) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    void *space = mmap(NULL, mapped + spare, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (space == MAP_FAILED)
+        return NULL;
+    unsigned char *ptr = space;
+    size_t head = map_padding(ptr + page, alignment);
+    map_close(ptr, head);
+    map_close(ptr + head + mapped, spare - head);
+    return ptr + head;
+}
+
+static void *guarded_allocate(void *context, size_t bytes, size_t alignment)
+{
+    (void)context;
+    size_t page = page_bytes();
+    if (bytes > PTRDIFF_MAX - 4 * page) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    int saved_errno = errno;
+    size_t offset = random_word() & (page - 1) & ~(alignment - 1);
+    size_t opened = guarded_bytes(offset, bytes);
+    unsigned char *space = guarded_space(opened + 2 * page, alignment > page ? alignment : page);
+    if (space == NULL)
+        return NULL;
+    unsigned char *first = space + page;
+    if (mprotect(first, opened, PROT_READ | PROT_WRITE) != 0) {
+        map_close(space, opened + 2 * page);
+        errno = ENOMEM;
+        return NULL;
+    }
+    MAP_OPENED(first, opened);
+    errno = saved_errno;
+    return first + offset;
+}
+
+static void guarded_deallocate(void *context, void *ptr, size_t bytes, size_t alignment)
+{
+    (void)context;
+    (void)alignment;
+    if (ptr == NULL)
+        return;
+    size_t page = page_bytes();
+    size_t offset = (size_t)(uintptr_t)ptr & (page - 1);
+    size_t opened = guarded_bytes(offset, bytes);
+    unsigned char *first = (unsigned char *)ptr - offset;
+    MAP_CLOSED(first, opened);
+    map_close(first - page, opened + 2 * page);
+}
+
 #endif
 
 /* ---------------------------------------------------------------------- system and prefault -- */
@@ -286,6 +397,7 @@ static const tsmbr_upstream malloc_upstream = {malloc_allocate, malloc_deallocat
 static const tsmbr_upstream null_upstream = {null_allocate, null_deallocate, NULL};
 static const tsmbr_upstream system_upstream = {system_allocate, system_deallocate, NULL};
 static const tsmbr_upstream prefault_upstream = {prefault_allocate, system_deallocate, NULL};
+static const tsmbr_upstream guarded_upstream = {guarded_allocate, guarded_deallocate, NULL};
 
 const tsmbr_upstream *tsmbr_malloc_upstream(void)
 {
@@ -305,4 +417,9 @@ const tsmbr_upstream *tsmbr_system_upstream(void)
 const tsmbr_upstream *tsmbr_prefault_upstream(void)
 {
     return &prefault_upstream;
+}
+
+const tsmbr_upstream *tsmbr_guarded_upstream(void)
+{
+    return &guarded_upstream;
 }

@@ -1,0 +1,305 @@
+// thread_safe_monotonic_buffer.hpp - the shared monotonic resource as a std::pmr::memory_resource.
+//
+// SPDX-License-Identifier: MIT
+//
+// C++17. A thin adapter over tsmbr.h, whose contracts hold here: which calls may run together,
+// progress, surplus. What is added is exceptions: an upstream's exception reaches the caller of
+// allocate as the object that was thrown, with the resource unchanged and usable.
+//
+//     tsmbr::thread_safe_monotonic_buffer_resource pool;
+//     std::pmr::vector<int> numbers(&pool);                    // on any thread
+//     ...
+//     pool.release();                                          // when every thread is done
+//
+// Compiled without exceptions, what would throw calls std::terminate, and the upstream must not throw
+// either: nobody could catch it. tsmbr_try_allocate and the like on native_handle() return null instead.
+// Run-time type information is not used.
+#ifndef THREAD_SAFE_MONOTONIC_BUFFER_HPP
+#define THREAD_SAFE_MONOTONIC_BUFFER_HPP
+
+#if __cplusplus < 201703L && !(defined(_MSVC_LANG) && _MSVC_LANG >= 201703L)
+#error "thread_safe_monotonic_buffer.hpp needs C++17 or later"
+#endif
+#if !__has_include(<memory_resource>)
+#error                                                                                                            \
+    "thread_safe_monotonic_buffer.hpp needs std::pmr: this standard library has no <memory_resource> (libc++ has it from 16 on); tsmbr.h works without"
+#else
+
+#include <cerrno>
+#include <cstddef>
+#include <exception>
+#include <memory_resource>
+#include <new>
+
+#include "tsmbr.h"
+
+#if defined(__cpp_exceptions) || defined(_CPPUNWIND)
+#define TSMBR_EXCEPTIONS 1
+#else
+#define TSMBR_EXCEPTIONS 0
+#endif
+
+#if defined(__GNUC__)
+#define TSMBR_NOINLINE __attribute__((__noinline__, __cold__))
+#define TSMBR_LIKELY(condition) __builtin_expect(!!(condition), 1)
+#elif defined(_MSC_VER)
+#define TSMBR_NOINLINE __declspec(noinline)
+#define TSMBR_LIKELY(condition) (condition)
+#else
+#define TSMBR_NOINLINE
+#define TSMBR_LIKELY(condition) (condition)
+#endif
+
+namespace tsmbr
+{
+
+using statistics = tsmbr_statistics;
+
+// What else a resource can be told; zero asks for a default. See tsmbr_config in tsmbr.h.
+struct options {
+    std::size_t initial_size = 0;
+    void *buffer = nullptr;
+    std::size_t buffer_size = 0;
+    std::size_t limit = 0;
+    unsigned flags = 0;
+};
+
+class thread_safe_monotonic_buffer_resource : public std::pmr::memory_resource
+{
+public:
+    // All constructors: a null upstream is std::pmr::get_default_resource(), read once, now.
+    // The upstream must outlive the resource and be thread-safe: threads call it together.
+    // No memory is obtained before the first allocation.
+    thread_safe_monotonic_buffer_resource() : thread_safe_monotonic_buffer_resource(options{}, nullptr) {}
+
+    explicit thread_safe_monotonic_buffer_resource(std::pmr::memory_resource *upstream)
+        : thread_safe_monotonic_buffer_resource(options{}, upstream)
+    {
+    }
+
+    explicit thread_safe_monotonic_buffer_resource(std::size_t initial_size,
+                                                   std::pmr::memory_resource *upstream = nullptr)
+        : thread_safe_monotonic_buffer_resource(with_initial_size(initial_size), upstream)
+    {
+    }
+
+    thread_safe_monotonic_buffer_resource(void *buffer, std::size_t buffer_size,
+                                          std::pmr::memory_resource *upstream = nullptr)
+        : thread_safe_monotonic_buffer_resource(with_buffer(buffer, buffer_size), upstream)
+    {
+    }
+
+    // Throws std::bad_alloc if tsmbr_init refuses the options: a size without a buffer, an unknown flag.
+    explicit thread_safe_monotonic_buffer_resource(const options &wanted,
+                                                   std::pmr::memory_resource *upstream = nullptr)
+        : upstream_{upstream_allocate_noexcept, upstream_deallocate,
+                    upstream != nullptr ? upstream : std::pmr::get_default_resource()}
+    {
+        const tsmbr_config config = {&upstream_,         wanted.initial_size, wanted.buffer,
+                                     wanted.buffer_size, wanted.limit,        wanted.flags};
+        if (tsmbr_init(&resource_, &config) != 0)
+            throw_bad_alloc();
+        limited_ = wanted.limit != 0;
+    }
+
+    thread_safe_monotonic_buffer_resource(const thread_safe_monotonic_buffer_resource &) = delete;
+    thread_safe_monotonic_buffer_resource &operator=(const thread_safe_monotonic_buffer_resource &) = delete;
+
+    ~thread_safe_monotonic_buffer_resource() override { tsmbr_destroy(&resource_); }
+
+    // Needs external synchronization, as reset does: no other thread may be inside any call.
+    void release() noexcept { tsmbr_release(&resource_); }
+
+    // Forgets all blocks and keeps up to keep_bytes of chunks for reuse.
+    void reset(std::size_t keep_bytes = static_cast<std::size_t>(-1)) noexcept
+    {
+        tsmbr_reset(&resource_, keep_bytes);
+    }
+
+    // Sees to it that some chunk has room for so many bytes; see tsmbr_reserve. Throws std::bad_alloc if that
+    // cannot be had. No other thread may be inside any call.
+    void reserve(std::size_t bytes)
+    {
+        if (tsmbr_reserve(&resource_, bytes) != 0)
+            throw_bad_alloc();
+    }
+
+    // Any thread.
+    std::pmr::memory_resource *upstream_resource() const noexcept
+    {
+        return static_cast<std::pmr::memory_resource *>(upstream_.context);
+    }
+
+    bool try_resize(void *ptr, std::size_t old_bytes, std::size_t new_bytes) noexcept
+    {
+        return tsmbr_try_resize(&resource_, ptr, old_bytes, new_bytes);
+    }
+
+    bool owns(const void *ptr) const noexcept { return tsmbr_owns(&resource_, ptr); }
+
+    statistics get_statistics() const noexcept
+    {
+        statistics s;
+        tsmbr_get_statistics(&resource_, &s);
+        return s;
+    }
+
+    // Throws std::bad_alloc if the record cannot be allocated. The cleanup must not throw.
+    void on_release(void (*cleanup)(void *), void *argument)
+    {
+        if (tsmbr_on_release(&resource_, cleanup, argument) != 0)
+            throw_bad_alloc();
+    }
+
+    // For the C functions that have no counterpart here.
+    tsmbr_resource *native_handle() noexcept { return &resource_; }
+
+protected:
+    // Visible to the optimizer: where the resource's type is known this is one direct call.
+    void *do_allocate(std::size_t bytes, std::size_t alignment) override
+    {
+        return tsmbr_allocate_or_call(&resource_, bytes, alignment, allocate_slow, this);
+    }
+
+    void do_deallocate(void *, std::size_t, std::size_t) noexcept override {}
+
+    bool do_is_equal(const std::pmr::memory_resource &other) const noexcept override { return this == &other; }
+
+private:
+    // One call's way to its upstream, and the exception it may bring back.
+    struct upstream_call {
+        std::pmr::memory_resource *upstream;
+        std::exception_ptr thrown;
+    };
+
+    [[noreturn]] static void throw_bad_alloc()
+    {
+#if TSMBR_EXCEPTIONS
+        throw std::bad_alloc();
+#else
+        std::terminate();
+#endif
+    }
+
+    static options with_initial_size(std::size_t initial_size) noexcept
+    {
+        options wanted;
+        wanted.initial_size = initial_size;
+        return wanted;
+    }
+
+    static options with_buffer(void *buffer, std::size_t buffer_size) noexcept
+    {
+        options wanted;
+        wanted.buffer = buffer;
+        wanted.buffer_size = buffer_size;
+        return wanted;
+    }
+
+    // C frames must not see an exception: catch it here, rethrow it below them.
+    static void *call_allocate(void *context, std::size_t bytes, std::size_t alignment) noexcept
+    {
+        auto *const call = static_cast<upstream_call *>(context);
+#if TSMBR_EXCEPTIONS
+        try {
+            return call->upstream->allocate(bytes, alignment);
+        } catch (...) {
+            call->thrown = std::current_exception();
+            return nullptr;
+        }
+#else
+        return call->upstream->allocate(bytes, alignment);
+#endif
+    }
+
+    static void call_deallocate(void *context, void *ptr, std::size_t bytes, std::size_t alignment) noexcept
+    {
+        static_cast<upstream_call *>(context)->upstream->deallocate(ptr, bytes, alignment);
+    }
+
+    // For C callers of native_handle(), who learn of a failure from errno.
+    static void *upstream_allocate_noexcept(void *context, std::size_t bytes, std::size_t alignment) noexcept
+    {
+        upstream_call call{static_cast<std::pmr::memory_resource *>(context), nullptr};
+        return call_allocate(&call, bytes, alignment);
+    }
+
+    static void upstream_deallocate(void *context, void *ptr, std::size_t bytes, std::size_t alignment) noexcept
+    {
+        static_cast<std::pmr::memory_resource *>(context)->deallocate(ptr, bytes, alignment);
+    }
+
+    TSMBR_NOINLINE static void *allocate_slow(void *self, std::size_t bytes, std::size_t alignment)
+    {
+        return static_cast<thread_safe_monotonic_buffer_resource *>(self)->allocate_upstream(bytes, alignment);
+    }
+
+    void *allocate_upstream(std::size_t bytes, std::size_t alignment)
+    {
+        upstream_call call{upstream_resource(), nullptr};
+        const tsmbr_upstream via = {call_allocate, call_deallocate, &call};
+        if (void *const ptr = tsmbr_allocate_from(&resource_, bytes, alignment, &via))
+            return ptr;
+        if (call.thrown)
+            std::rethrow_exception(call.thrown);
+        if (errno == ENOMEM && !limited_) {
+            // Too large for any chunk. What such a request throws is the upstream's to say.
+            if (void *const ptr = call.upstream->allocate(bytes, alignment))
+                call.upstream->deallocate(ptr, bytes, alignment);
+        }
+        throw_bad_alloc();
+    }
+
+    tsmbr_upstream upstream_;
+    bool limited_ = false;
+    tsmbr_resource resource_;
+};
+
+// A lane of a shared resource as a std::pmr::memory_resource, for one thread, task or fiber at a time.
+// Its blocks live as long as those of the shared resource. release or reset of that ends the lane:
+// call reopen before the next use. Otherwise see tsmbr_lane in tsmbr.h.
+class lane_resource : public std::pmr::memory_resource
+{
+public:
+    explicit lane_resource(thread_safe_monotonic_buffer_resource &shared) noexcept : shared_(&shared) { reopen(); }
+
+    lane_resource(const lane_resource &) = delete;
+    lane_resource &operator=(const lane_resource &) = delete;
+
+    // Gives back what the lane did not use. The shared resource must still be there, and must not have
+    // been released or reset since the lane was opened: call forget before that.
+    ~lane_resource() override { tsmbr_lane_close(&lane_); }
+
+    void reopen() noexcept { tsmbr_lane_open(&lane_, shared_->native_handle()); }
+
+    // Before the shared resource is released, reset or destroyed: the lane has nothing to give back.
+    void forget() noexcept { reopen(); }
+
+    thread_safe_monotonic_buffer_resource &shared() const noexcept { return *shared_; }
+
+protected:
+    void *do_allocate(std::size_t bytes, std::size_t alignment) override
+    {
+        void *const ptr = tsmbr_lane_try_allocate(&lane_, bytes, alignment);
+        if (TSMBR_LIKELY(ptr != nullptr))
+            return ptr;
+        return shared_->allocate(bytes, alignment);
+    }
+
+    void do_deallocate(void *, std::size_t, std::size_t) noexcept override {}
+
+    bool do_is_equal(const std::pmr::memory_resource &other) const noexcept override { return this == &other; }
+
+private:
+    thread_safe_monotonic_buffer_resource *shared_;
+    tsmbr_lane lane_;
+};
+
+} // namespace tsmbr
+
+#undef TSMBR_NOINLINE
+#undef TSMBR_LIKELY
+#undef TSMBR_EXCEPTIONS
+
+#endif // <memory_resource>
+#endif
