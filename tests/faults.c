@@ -287,6 +287,41 @@ static void at_every_call_by_every_path(void **state)
     assert_true(refused > 0);
 }
 
+/* A thread's first lane in a resource is a block, too: never one that its own request needed. */
+typedef struct newcomer {
+    tsmbr_resource r;
+    size_t bytes;
+    size_t alignment;
+    unsigned char *got;
+} newcomer;
+
+static void newcomer_asks(void *argument, size_t index)
+{
+    (void)index;
+    newcomer *n = argument;
+    n->got = tsmbr_allocate(&n->r, n->bytes, n->alignment);
+}
+
+static void the_last_room_goes_to_the_request(void **state)
+{
+    (void)state;
+    enum { SIZE = 1 << 16 };
+    static _Alignas(64) unsigned char buffer[SIZE];
+    const size_t rooms[] = {1, 128, 254, 255, 256, 300, 511, 512, 1000, 5000, 60000};
+    for (size_t i = 0; i < sizeof rooms / sizeof *rooms; i++)
+        for (size_t alignment = 1; alignment <= 64; alignment *= 8) {
+            newcomer n = {.bytes = rooms[i], .alignment = alignment};
+            tsmbr_init(&n.r,
+                       &(tsmbr_config){.upstream = tsmbr_null_upstream(), .buffer = buffer, .buffer_size = SIZE});
+            /* A chunk's first block comes alone, and this one leaves just the room there is to be. */
+            size_t before = (SIZE - rooms[i]) / alignment * alignment;
+            assert_non_null(tsmbr_allocate(&n.r, before, 1));
+            run_threads(1, newcomer_asks, &n);
+            assert_ptr_equal(n.got, buffer + before);
+            tsmbr_destroy(&n.r);
+        }
+}
+
 /* ---------------------------------------------------------------------------- with threads -- */
 
 enum { THREADS = 8 };
@@ -463,6 +498,7 @@ int main(void)
         cmocka_unit_test(at_two_calls_in_a_row),
         cmocka_unit_test(with_a_budget),
         cmocka_unit_test(at_every_call_by_every_path),
+        cmocka_unit_test(the_last_room_goes_to_the_request),
         cmocka_unit_test(in_company),
         cmocka_unit_test(in_company_at_every_call),
         cmocka_unit_test(one_budget_for_several),

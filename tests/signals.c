@@ -263,7 +263,7 @@ static size_t rounds_given(void)
 static void signals_from_timers(unsigned flags, bool try_only)
 {
 #if defined(__linux__)
-    size_t scenes = rounds_for(20) * rounds_given();
+    size_t scenes = rounds_for(5) * rounds_given();
     tally all = {0};
     scene.timers = true;
     for (size_t i = 0; i < scenes; i++) {
