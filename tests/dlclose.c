@@ -7,8 +7,7 @@
 #include <dlfcn.h>
 #include <sched.h>
 #include <stdatomic.h>
-#include <stdio.h>
-#include <string.h>
+#include <stdlib.h>
 
 /* More often than there are keys for thread-local data. */
 enum { LOADS = 1100, STAYING = 3, PASSING = 2, BLOCKS = 40 };
@@ -189,11 +188,57 @@ static void threads_end_while_the_shared_library_is_unloaded(void **state)
     assert_int_equal(stage.refused, 0);
 }
 
+/* ------------------------------------------------------------------------- two copies at once -- */
+
+static struct {
+    calls c[2];
+    tsmbr_resource r;
+    block got[8][2000];
+} both;
+
+static void use_a_copy(void *argument, size_t index)
+{
+    (void)argument;
+    for (size_t i = 0; i < sizeof both.got[0] / sizeof *both.got[0]; i++) {
+        block *b = &both.got[index][i];
+        b->bytes = 8 + i % 50;
+        b->pattern = index << 32 | i;
+        b->ptr = both.c[index % 2].allocate(&both.r, b->bytes, 1);
+        if (b->ptr == NULL)
+            abort();
+        pattern_write(b);
+    }
+}
+
+/* Copies do not know of each other's threads, so they may share a resource only if that has no lanes. */
+static void copies_share_a_resource_without_lanes(void **state)
+{
+    (void)state;
+    void *library = load(TSMBR_LIBRARY), *plugin = load(TSMBR_PLUGIN);
+    library_calls(library, &both.c[0]);
+    plugin_calls_of(plugin, &both.c[1]);
+    both.c[0].init(&both.r, &(tsmbr_config){.initial_size = 1 << 16, .flags = TSMBR_SHARED_ONLY});
+    run_threads(8, use_a_copy, NULL);
+    blocks all = {0};
+    for (size_t i = 0; i < 8; i++)
+        for (size_t k = 0; k < sizeof both.got[0] / sizeof *both.got[0]; k++) {
+            const block *b = &both.got[i][k];
+            assert_true(pattern_intact(b));
+            blocks_add(&all, b->ptr, b->bytes, b->pattern);
+        }
+    assert_int_equal(blocks_check(&all), 0);
+    blocks_free(&all);
+    both.c[1].destroy(&both.r);
+    assert_int_equal(dlclose(plugin), 0);
+    assert_int_equal(dlclose(library), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_shared_library_stays),
         cmocka_unit_test(a_module_that_holds_the_library_goes),
+        cmocka_unit_test(copies_share_a_resource_without_lanes),
         cmocka_unit_test(threads_end_while_the_shared_library_is_unloaded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
