@@ -65,8 +65,10 @@
  *   EINVAL   the alignment is zero or not a power of two
  *   ENOMEM   the upstream refused, the limit would be exceeded, or the size cannot be represented
  *
- * Under a limit the bytes of chunks that other threads are asking for at that moment count; a
- * request that only they stand in the way of looks again for a while before it is refused.
+ * Refused means that no chunk held had room. Under a limit it means also that less of it was left than the
+ * block's bytes, its alignment - 1 and 127 for a chunk's record; there the bytes of chunks that other threads are
+ * asking for at that moment count, and a request that only they stand in the way of looks again for a while
+ * before it is refused.
  * tsmbr_printf also passes on what vsnprintf reports. tsmbr_try_allocate and tsmbr_try_resize do not
  * touch errno. A successful call leaves it as it was.
  *
@@ -85,6 +87,31 @@
  * Signal handlers: tsmbr_try_allocate may be called anywhere. A handler that has interrupted its thread in
  * a call is served beside the lane. Other calls of the allocate family are fit for handlers only if neither
  * the resource nor the thread needs anything new: no chunk from the upstream, no first lane.
+ *
+ *
+ * Threads and processes that end, fork, unloading
+ * -----------------------------------------------
+ *
+ * Blocks may be taken while a thread ends, in destructors of thread-specific data and of thread_local objects,
+ * and while the process does, in handlers of atexit and destructors of static objects.
+ *
+ * No call is a cancellation point, so deferred cancellation, the default, loses nothing as long as the upstream
+ * is none either. A thread must not be cancelled asynchronously in a call.
+ *
+ * fork: the child may use every resource at once, release and reset it, too, whatever other threads of its parent
+ * were doing but init, destroy, release, reset or reserve. The upstream must stand it as well, as malloc does.
+ * What those threads had not finished never happens in the child. Lost there are, until release or reset, what
+ * their lanes had ready and what they were asking for under a limit; for good, a chunk that one of them had just
+ * got from the upstream. Their slots stay taken, so that no thread of the child goes on in a lane that is
+ * half changed: where each of many generations has threads of its own, the 256 run out, and lanes with them.
+ *
+ * dlclose: on systems with ELF the shared library stays in the process, and a thread that has used it may end at
+ * any time. A module that holds the static library may be unloaded while such threads live on, but not while
+ * one is just ending.
+ *
+ * All calls on a resource go to one copy of the library: copies, as in a program and a module that both hold the
+ * static library, do not know of each other's threads. Only a resource with TSMBR_SHARED_ONLY may be shared by
+ * copies of one version.
  *
  *
  * Surplus
@@ -169,7 +196,8 @@ extern "C" {
  * used correctly. deallocate gets the pointer, bytes and alignment of one successful allocate.
  *
  * Threads: both functions are called by any thread that uses the resource, several at once.
- * Neither may throw a C++ exception or longjmp out; the C++ header carries exceptions across. */
+ * Neither may throw a C++ exception or longjmp out, be cancelled in, or move to another thread with its fiber;
+ * the C++ header carries exceptions across. */
 typedef struct tsmbr_upstream {
     void *(*allocate)(void *context, size_t bytes, size_t alignment);
     void (*deallocate)(void *context, void *ptr, size_t bytes, size_t alignment);

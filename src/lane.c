@@ -177,8 +177,8 @@ void tsmbr_run_shrink(resource *r, tsmbr_lane *run, size_t given_up, size_t *los
 /* ------------------------------------------------------------------------------- lane tables -- */
 
 /* This thread's lane, for which a table is made if there is none: a block that the library allocates for
- * itself. NULL if c is too small for one, or the current chunk has no room. The thread is busy, so no
- * handler of its own has been here in between. */
+ * itself. NULL if c is too small for one, or has no room for it and `spare` bytes besides: a request must not be
+ * refused for its own lane's sake. The thread is busy, so no handler of its own has been here in between. */
 /*@ requires resource_ok(r) && thread_apart(r) && lane_ok && shared(c) && chunk_seen == 1 && won == \null;
   @ requires thread == &this_thread && this_thread.group != 0;
   @ requires \valid(lost) && apart((char *)lost, sizeof(*lost)) && \separated(lost, r);
@@ -189,13 +189,16 @@ void tsmbr_run_shrink(resource *r, tsmbr_lane *run, size_t given_up, size_t *los
   @ ensures kept: won == \null && run_at == \old(run_at) && opened == \null;
   @ ensures yes: \result != \null ==> lane_lies(\result);
   @*/
-static lane *lane_make(resource *r, const chunk *c, const thread_state *thread, size_t *lost)
+static lane *lane_make(resource *r, const chunk *c, const thread_state *thread, size_t spare, size_t *lost)
 {
     unsigned group = thread->group;
     lane *table = lanes_load_acquire(r, group);
     if (table != NULL)
         return lane_in(table, thread);
     size_t bytes = lane_table_bytes(group);
+    size_t room = c->capacity - next_load_relaxed(c);
+    if (bytes > room || spare > room - bytes)
+        return NULL;
     unsigned char *memory = bytes <= c->capacity / PLACE_RUN_PART ? tsmbr_resource_carve(r, bytes, 1) : NULL;
     if (memory == NULL)
         return NULL;
@@ -251,7 +254,8 @@ void *tsmbr_lane_serve(resource *r, chunk *c, size_t bytes, size_t alignment, bo
     thread_enter(thread); /* before it takes a slot: a handler must not take another for it */
     void *block = NULL;
     bool has_slot = thread->group != 0 || (may_take && tsmbr_thread_take(thread));
-    lane *l = has_slot ? lane_make(r, c, thread, lost) : NULL;
+    size_t spare = bytes <= SIZE_MAX - (alignment - 1) ? bytes + (alignment - 1) : SIZE_MAX;
+    lane *l = has_slot ? lane_make(r, c, thread, spare, lost) : NULL;
     if (l != NULL) {
         tsmbr_lane run = lane_open(l);
         block = run_bump(&run, bytes, alignment); /* zero bytes come here with room left */

@@ -1,8 +1,12 @@
-/* An upstream that fails: at the k-th call for every k, every so often, above a size, over a budget.
- * After each failure the resource serves what fits, and in the end every byte is back. */
+/* An upstream that fails: at the k-th call for every k, every so often, above a size, over a budget, which several
+ * resources may share. After each failure the resource serves what fits, and in the end every byte is back. */
+#include "lane.h"
+#include "resource.h"
+
 #include "support.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <string.h>
 
 /* One workload that reaches every path to the upstream: first chunk, growth, a chunk of its own,
@@ -134,6 +138,190 @@ static void with_a_budget(void **state)
     }
 }
 
+/* ---------------------------------------------------------- every path, and what is left after it -- */
+
+/* Bytes in the chunk that has the most room. */
+static size_t largest_room(const tsmbr_resource *self)
+{
+    const resource *r = resource_of_const(self);
+    size_t most = 0;
+    for (walk w = walk_from(r, head_load_acquire(r)); w.c != NULL; walk_on(&w)) {
+        size_t room = w.c->capacity - next_load_relaxed(w.c);
+        most = room > most ? room : most;
+    }
+    return most;
+}
+
+static bool any_chunk_fits(const tsmbr_resource *self, size_t bytes, size_t alignment)
+{
+    const resource *r = resource_of_const(self);
+    size_t offset = 0, end = 0;
+    for (walk w = walk_from(r, head_load_acquire(r)); w.c != NULL; walk_on(&w))
+        if (place_fit(chunk_base(w.c), w.c->capacity, next_load_relaxed(w.c), place_bytes(bytes), alignment,
+                      &offset, &end))
+            return true;
+    return false;
+}
+
+/* One life of a resource, one thread. */
+typedef struct life {
+    tsmbr_resource r;
+    watch w;
+    blocks b;
+    tsmbr_lane run;
+    size_t refused;
+    size_t registered, cleaned;
+} life;
+
+static void life_cleaned(void *l)
+{
+    ((life *)l)->cleaned++;
+}
+
+/* A refusal is one that no chunk held could have avoided. */
+static void life_note(life *l, void *p, size_t bytes, size_t alignment)
+{
+    if (p != NULL) {
+        blocks_add(&l->b, p, bytes, l->b.count);
+        return;
+    }
+    assert_int_equal(errno, ENOMEM);
+    assert_false(any_chunk_fits(&l->r, bytes, alignment));
+    l->refused++;
+}
+
+static void life_blocks(life *l, size_t stream)
+{
+    dice d = dice_make(3, stream);
+    tsmbr_lane_open(&l->run, &l->r);
+    for (size_t i = 0; i < 300; i++) {
+        size_t bytes = i % 40 == 20 ? 9000 : i % 100 == 70 ? 100000 : 1 + dice_below(&d, 300);
+        size_t alignment = dice_alignment(&d, 64), grown = bytes + dice_below(&d, 100);
+        if (i % 5 == 0) {
+            life_note(l, tsmbr_lane_allocate(&l->run, bytes, alignment), bytes, alignment);
+            continue;
+        }
+        void *p = tsmbr_allocate(&l->r, bytes, alignment);
+        if (p != NULL && i % 5 == 1) {
+            void *moved = tsmbr_reallocate(&l->r, p, bytes, grown, alignment);
+            if (moved == NULL)
+                life_note(l, NULL, grown, alignment); /* and the block is as it was */
+            else
+                bytes = grown;
+            p = moved != NULL ? moved : p;
+        }
+        life_note(l, p, bytes, alignment);
+        if (i % 20 == 5) {
+            int error = tsmbr_on_release(&l->r, life_cleaned, l);
+            assert_true(error == 0 || error == ENOMEM);
+            l->registered += error == 0;
+            l->refused += error != 0;
+        }
+    }
+    tsmbr_lane_close(&l->run);
+}
+
+static void life_settled(life *l)
+{
+    const resource *r = resource_of(&l->r);
+    assert_int_equal(reserved_load_relaxed(r), l->w.held);
+    assert_int_equal(published_load_relaxed(r), l->w.held);
+    tsmbr_statistics s;
+    tsmbr_get_statistics(&l->r, &s);
+    assert_int_equal(s.reserved_bytes, l->w.held);
+    assert_int_equal(s.chunks, l->w.live);
+    check_and_free(&l->b);
+}
+
+/* Four times: from nothing, from kept chunks, from some of them, with a reserve before. */
+static void life_through(life *l)
+{
+    for (size_t n = 0; n < 4; n++) {
+        if (n == 3) {
+            size_t held = l->w.held;
+            int error = tsmbr_reserve(&l->r, 200000);
+            l->refused += error != 0;
+            assert_true(error == 0 || (error == ENOMEM && errno == ENOMEM && l->w.held == held));
+        }
+        life_blocks(l, n);
+        life_settled(l);
+        if (n < 3)
+            tsmbr_reset(&l->r, n == 1 ? 60000 : SIZE_MAX);
+    }
+}
+
+static void at_every_call_by_every_path(void **state)
+{
+    (void)state;
+    const size_t initial_sizes[] = {0, 40000, 300000}; /* the larger ones have lanes from the start */
+    size_t refused = 0;
+    for (size_t i = 0; i < 3; i++) {
+        size_t calls_without_failure = 0;
+        for (size_t k = 0; k == 0 || k <= calls_without_failure + 3; k++)
+            for (size_t shared_only = 0; shared_only < 2; shared_only++) {
+                static life l;
+                memset(&l, 0, sizeof l);
+                watch_open(&l.w);
+                l.w.fail_call = k;
+                tsmbr_init(&l.r, &(tsmbr_config){.upstream = &l.w.upstream,
+                                                 .initial_size = initial_sizes[i],
+                                                 .flags = shared_only ? TSMBR_SHARED_ONLY : 0});
+                life_through(&l);
+                if (k == 0) {
+                    assert_int_equal(l.refused, 0);
+                    calls_without_failure = l.w.calls > calls_without_failure ? l.w.calls : calls_without_failure;
+                }
+                /* One call failed: at most one request did. */
+                assert_true(l.refused <= 1);
+                refused += l.refused;
+                /* From here on there is nothing more to be had: what is held is served to the last byte. */
+                l.w.refuse_above = 1;
+                for (size_t room = largest_room(&l.r); room != 0; room = largest_room(&l.r))
+                    assert_non_null(tsmbr_allocate(&l.r, room, 1));
+                assert_null(tsmbr_allocate(&l.r, (size_t)1 << 20, 1));
+                tsmbr_destroy(&l.r);
+                assert_int_equal(l.cleaned, l.registered);
+                watch_close(&l.w);
+            }
+    }
+    assert_true(refused > 0);
+}
+
+/* A thread's first lane in a resource is a block, too: never one that its own request needed. */
+typedef struct newcomer {
+    tsmbr_resource r;
+    size_t bytes;
+    size_t alignment;
+    unsigned char *got;
+} newcomer;
+
+static void newcomer_asks(void *argument, size_t index)
+{
+    (void)index;
+    newcomer *n = argument;
+    n->got = tsmbr_allocate(&n->r, n->bytes, n->alignment);
+}
+
+static void the_last_room_goes_to_the_request(void **state)
+{
+    (void)state;
+    enum { SIZE = 1 << 16 };
+    static _Alignas(64) unsigned char buffer[SIZE];
+    const size_t rooms[] = {1, 128, 254, 255, 256, 300, 511, 512, 1000, 5000, 60000};
+    for (size_t i = 0; i < sizeof rooms / sizeof *rooms; i++)
+        for (size_t alignment = 1; alignment <= 64; alignment *= 8) {
+            newcomer n = {.bytes = rooms[i], .alignment = alignment};
+            tsmbr_init(&n.r,
+                       &(tsmbr_config){.upstream = tsmbr_null_upstream(), .buffer = buffer, .buffer_size = SIZE});
+            /* A chunk's first block comes alone, and this one leaves just the room there is to be. */
+            size_t before = (SIZE - rooms[i]) / alignment * alignment;
+            assert_non_null(tsmbr_allocate(&n.r, before, 1));
+            run_threads(1, newcomer_asks, &n);
+            assert_ptr_equal(n.got, buffer + before);
+            tsmbr_destroy(&n.r);
+        }
+}
+
 /* ---------------------------------------------------------------------------- with threads -- */
 
 enum { THREADS = 8 };
@@ -180,13 +368,140 @@ static void in_company(void **state)
     assert_true(refused > 0);
 }
 
+/* The k-th call of the upstream fails, whichever thread makes it. */
+static void in_company_at_every_call(void **state)
+{
+    (void)state;
+    size_t calls_without_failure = 0, refused = 0;
+    for (size_t k = 0; k == 0 || k <= calls_without_failure + 3; k++) {
+        static company c;
+        memset(&c, 0, sizeof c);
+        watch_open(&c.w);
+        c.w.fail_call = k;
+        tsmbr_init(&c.r, &(tsmbr_config){.upstream = &c.w.upstream, .initial_size = k % 2 == 0 ? 0 : 40000});
+        run_threads(THREADS, company_member, &c);
+        blocks all = {0};
+        size_t refused_now = 0;
+        for (int i = 0; i < THREADS; i++) {
+            blocks_append(&all, &c.b[i]);
+            blocks_free(&c.b[i]);
+            refused_now += c.t[i].refused;
+        }
+        if (k == 0)
+            calls_without_failure = c.w.calls;
+        assert_true(refused_now <= (k != 0));
+        refused += refused_now;
+        const resource *r = resource_of(&c.r);
+        assert_int_equal(reserved_load_relaxed(r), c.w.held);
+        assert_int_equal(published_load_relaxed(r), c.w.held);
+        check_and_free(&all);
+        c.w.fail_call = 0;
+        assert_non_null(tsmbr_allocate(&c.r, 1, 1));
+        c.w.refuse_above = 1;
+        for (size_t room = largest_room(&c.r); room != 0; room = largest_room(&c.r))
+            assert_non_null(tsmbr_allocate(&c.r, room, 1));
+        tsmbr_destroy(&c.r);
+        watch_close(&c.w);
+    }
+    assert_true(refused > 0);
+}
+
+/* ---------------------------------------------------------------- one budget, several resources -- */
+
+enum { SHARERS = 4, BUDGET = 3000000 };
+
+typedef struct purse {
+    watch w;
+    tsmbr_resource r[SHARERS];
+    blocks b[THREADS];
+    atomic_size_t refused;
+    atomic_size_t odd_errno;
+    size_t overdrawn;
+    size_t unsettled;
+    size_t overlaps;
+    size_t starved;
+} purse;
+
+static void purse_work(void *argument, size_t index, size_t round)
+{
+    purse *q = argument;
+    dice d = dice_make(run_seed(), round * THREADS + index);
+    for (int refusals = 0; refusals < 5 && q->b[index].count < 3000;) {
+        size_t bytes = 1 + dice_size(&d, 60000);
+        errno = 0;
+        /* Its own resource most of the time, now and then one of the others. */
+        void *p =
+            tsmbr_allocate(&q->r[dice_below(&d, 4) != 0 ? index % SHARERS : dice_below(&d, SHARERS)], bytes, 8);
+        if (p == NULL) {
+            q->odd_errno += errno != ENOMEM;
+            q->refused++;
+            refusals++;
+        } else {
+            blocks_add(&q->b[index], p, bytes, dice_roll(&d));
+        }
+    }
+}
+
+static void purse_at_rest(void *argument, size_t round)
+{
+    purse *q = argument;
+    blocks all = {0};
+    for (int i = 0; i < THREADS; i++) {
+        blocks_append(&all, &q->b[i]);
+        blocks_free(&q->b[i]);
+    }
+    q->overlaps += blocks_check(&all);
+    blocks_free(&all);
+    size_t reserved = 0;
+    for (int i = 0; i < SHARERS; i++) {
+        tsmbr_statistics s;
+        tsmbr_get_statistics(&q->r[i], &s);
+        reserved += s.reserved_bytes;
+    }
+    q->overdrawn += q->w.peak > BUDGET;
+    q->unsettled += reserved != q->w.held;
+    /* What one gives back another gets. */
+    size_t giver = round % SHARERS, taker = giver % (SHARERS - 1) + 1, before = q->w.held;
+    tsmbr_release(&q->r[giver]);
+    size_t given = before - q->w.held;
+    if (given > 1000)
+        q->starved += tsmbr_allocate(&q->r[taker], given - 200, 1) == NULL;
+    for (size_t i = 0; i < SHARERS; i++)
+        tsmbr_reset(&q->r[i], round % 3 == 0 ? SIZE_MAX : round % 3 == 1 ? 100000 : 0);
+}
+
+static void one_budget_for_several(void **state)
+{
+    (void)state;
+    static purse q;
+    (void)run_seed();
+    watch_open(&q.w);
+    q.w.budget = BUDGET;
+    for (size_t i = 0; i < SHARERS; i++)
+        tsmbr_init(&q.r[i], &(tsmbr_config){.upstream = &q.w.upstream, .limit = i == 0 ? BUDGET / 2 : 0});
+    run_rounds(THREADS, rounds_for(60), purse_work, purse_at_rest, &q);
+    assert_int_equal(q.overdrawn, 0);
+    assert_int_equal(q.unsettled, 0);
+    assert_int_equal(q.overlaps, 0);
+    assert_int_equal(q.odd_errno, 0);
+    assert_int_equal(q.starved, 0);
+    assert_true(q.refused > 0);
+    for (size_t i = 0; i < SHARERS; i++)
+        tsmbr_destroy(&q.r[i]);
+    watch_close(&q.w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(at_every_call),
         cmocka_unit_test(at_two_calls_in_a_row),
         cmocka_unit_test(with_a_budget),
+        cmocka_unit_test(at_every_call_by_every_path),
+        cmocka_unit_test(the_last_room_goes_to_the_request),
         cmocka_unit_test(in_company),
+        cmocka_unit_test(in_company_at_every_call),
+        cmocka_unit_test(one_budget_for_several),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,10 @@
 /* Signal handlers that allocate from the resource whose calls they interrupt: at every step of the library, by
- * a signal the thread sends itself there, and anywhere, by signals from another thread. */
+ * a signal the thread sends itself there, and anywhere, by signals from another thread and by a timer of each
+ * thread's own. With TSMBR_ROUNDS=n in the environment the timers go on n times as long. */
+#if !defined(_GNU_SOURCE)
+#define _GNU_SOURCE /* timers that signal one thread */
+#endif
+
 #include "hook.h"
 
 #include "lane.h"
@@ -12,6 +17,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+#endif
 
 enum { THREADS = 4, MOST = 200000, DEEPEST = 3 };
 
@@ -34,9 +44,10 @@ static struct {
     member all[THREADS];
     tsmbr_resource r;
     bool try_only;
-    unsigned hook_odds; /* a signal at one of so many steps; 0: signals from another thread */
-    size_t calls;       /* of each thread, its handlers aside */
-    size_t played;      /* scenes before this one: each has dice of its own */
+    unsigned hook_odds; /* a signal at one of so many steps; 0: signals from another thread, or from timers */
+    bool timers;
+    size_t calls;  /* of each thread, its handlers aside */
+    size_t played; /* scenes before this one: each has dice of its own */
     atomic_size_t running;
     pthread_t threads[THREADS];
     atomic_bool known[THREADS];
@@ -88,6 +99,25 @@ void hook(const char *step)
         (void)raise(SIGUSR1);
 }
 
+#if defined(__linux__)
+enum { TIMER_NANOSECONDS = 20000 };
+
+/* SIGUSR2 for the calling thread, again and again. */
+static timer_t timer_start(void)
+{
+    struct sigevent event;
+    memset(&event, 0, sizeof event);
+    event.sigev_notify = SIGEV_THREAD_ID;
+    event.sigev_signo = SIGUSR2;
+    event._sigev_un._tid = (pid_t)syscall(SYS_gettid);
+    const struct itimerspec period = {{0, TIMER_NANOSECONDS}, {0, TIMER_NANOSECONDS}};
+    timer_t timer = NULL;
+    if (timer_create(CLOCK_MONOTONIC, &event, &timer) != 0 || timer_settime(timer, 0, &period, NULL) != 0)
+        abort();
+    return timer;
+}
+#endif
+
 static void signalled_work(void *argument, size_t index)
 {
     (void)argument;
@@ -96,8 +126,11 @@ static void signalled_work(void *argument, size_t index)
     scene.threads[index] = pthread_self();
     me = m;
     scene.known[index] = true;
+#if defined(__linux__)
+    timer_t timer = scene.timers ? timer_start() : NULL;
+#endif
     for (size_t i = 0; i < scene.calls; i++) {
-        if (scene.hook_odds == 0 && i % 500 == 0)
+        if (scene.hook_odds == 0 && !scene.timers && i % 500 == 0)
             sched_yield(); /* the sender may want the processor */
         size_t bytes = 1 + dice_below(&d, 120);
         unsigned char *p = tsmbr_allocate(m->r, bytes, 1);
@@ -114,6 +147,10 @@ static void signalled_work(void *argument, size_t index)
             m->got[at].bytes = bytes;
         }
     }
+#if defined(__linux__)
+    if (scene.timers)
+        (void)timer_delete(timer);
+#endif
     me = NULL;
     scene.running--;
 }
@@ -130,7 +167,7 @@ static void member_main(void *argument, size_t index)
 {
     if (index < THREADS)
         signalled_work(argument, index);
-    else if (scene.hook_odds == 0)
+    else if (scene.hook_odds == 0 && !scene.timers)
         send_signals();
     pthread_barrier_wait(argument);
 }
@@ -214,6 +251,53 @@ static void signals_from_outside(unsigned flags, bool try_only)
     printf("%zu handlers ran, %zu found their thread at work in its lane\n", all.handled, all.at_work);
 }
 
+/* How many times as long: TSMBR_ROUNDS. */
+static size_t rounds_given(void)
+{
+    const char *given = getenv("TSMBR_ROUNDS");
+    unsigned long rounds = given != NULL ? strtoul(given, NULL, 10) : 1;
+    return rounds == 0 ? 1 : (size_t)rounds;
+}
+
+/* Signals from timers, as many as the machine gives in some seconds. */
+static void signals_from_timers(unsigned flags, bool try_only)
+{
+#if defined(__linux__)
+    size_t scenes = rounds_for(5) * rounds_given();
+    tally all = {0};
+    scene.timers = true;
+    for (size_t i = 0; i < scenes; i++) {
+        tally one = run_scene(flags, try_only, 0, rounds_for(60000));
+        all.handled += one.handled;
+        all.at_work += one.at_work;
+    }
+    scene.timers = false;
+    printf("timers: %zu handlers ran, %zu found their thread at work in its lane\n", all.handled, all.at_work);
+#if !defined(__SANITIZE_THREAD__) /* which hands signals over when it likes */
+    assert_true(all.handled > 0);
+#endif
+#else
+    (void)flags;
+    (void)try_only;
+    print_message("timers that signal one thread are known for Linux only\n");
+    skip();
+#endif
+}
+
+static void timers_interrupt_the_shared_path(void **state)
+{
+    (void)state;
+    (void)run_seed();
+    signals_from_timers(TSMBR_SHARED_ONLY, false);
+}
+
+static void timers_interrupt_lanes(void **state)
+{
+    (void)state;
+    (void)run_seed();
+    signals_from_timers(0, true);
+}
+
 static void handlers_allocate_by_the_shared_path(void **state)
 {
     (void)state;
@@ -266,6 +350,8 @@ int main(void)
         cmocka_unit_test(handlers_allocate_by_the_shared_path),
         cmocka_unit_test(handlers_allocate_beside_lanes),
         cmocka_unit_test(handlers_take_no_second_slot),
+        cmocka_unit_test(timers_interrupt_the_shared_path),
+        cmocka_unit_test(timers_interrupt_lanes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

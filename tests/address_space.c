@@ -1,0 +1,207 @@
+/* The end of the address space, RLIMIT_AS, in a process of its own: requests are refused, nothing else happens;
+ * what is held serves on, and release gives the space back. */
+#if !defined(_DEFAULT_SOURCE)
+#define _DEFAULT_SOURCE
+#endif
+#include "resource.h"
+
+#include "support.h"
+
+#include <stdio.h>
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SPACE_IS_TAKEN
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SPACE_IS_TAKEN
+#endif
+#endif
+
+#if !defined(__linux__) || defined(SPACE_IS_TAKEN)
+int main(void)
+{
+    puts("address_space: not Linux, or a sanitizer that has the address space for itself; nothing was tested");
+    return 77; /* skipped */
+}
+#else
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { THREADS = 4, MOST = 40000 };
+
+static size_t mapped_bytes(void)
+{
+    size_t pages = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    if (f == NULL || fscanf(f, "%zu", &pages) != 1)
+        pages = 0;
+    if (f != NULL)
+        (void)fclose(f);
+    return pages * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+static struct {
+    tsmbr_resource r;
+    block got[THREADS][MOST];
+    size_t count[THREADS];
+    atomic_size_t faults;
+    atomic_size_t refusals;
+    atomic_size_t bytes;
+    pthread_barrier_t start;
+    size_t largest;
+} stage;
+
+static void take_until_refused(size_t index)
+{
+    dice d = dice_make(1, index);
+    size_t count = 0;
+    for (size_t refusals = 0; refusals < 20 && count < MOST;) {
+        size_t bytes = 1 + (dice_below(&d, 8) == 0 ? dice_size(&d, stage.largest) : dice_size(&d, 2000));
+        errno = 0;
+        block b = {tsmbr_allocate(&stage.r, bytes, dice_alignment(&d, 4096)), bytes, dice_roll(&d)};
+        if (b.ptr == NULL) {
+            stage.faults += errno != ENOMEM;
+            stage.refusals++;
+            refusals++;
+            continue;
+        }
+        stage.bytes += bytes;
+        pattern_write(&b);
+        stage.got[index][count++] = b;
+    }
+    stage.count[index] = count;
+}
+
+static void *member(void *index)
+{
+    pthread_barrier_wait(&stage.start);
+    take_until_refused(*(size_t *)index);
+    return NULL;
+}
+
+/* Bytes in the chunk that has the most room. */
+static size_t largest_room(void)
+{
+    const resource *r = resource_of_const(&stage.r);
+    size_t most = 0;
+    for (walk w = walk_from(r, head_load_acquire(r)); w.c != NULL; walk_on(&w)) {
+        size_t room = w.c->capacity - next_load_relaxed(w.c);
+        most = room > most ? room : most;
+    }
+    return most;
+}
+
+static const char *damage(void)
+{
+    if (stage.faults != 0)
+        return "an error other than ENOMEM";
+    if (stage.refusals == 0)
+        return "nothing refused";
+    for (size_t i = 0; i < THREADS; i++)
+        for (size_t k = 0; k < stage.count[i]; k++)
+            if (!pattern_intact(&stage.got[i][k]))
+                return "blocks that overlap";
+    return NULL;
+}
+
+/* What is wrong in the child; NULL: nothing. */
+static const char *child_finds(size_t room, size_t threads)
+{
+    /* Threads first: their stacks are address space, too. */
+    pthread_t ids[THREADS];
+    size_t indices[THREADS];
+    pthread_barrier_init(&stage.start, NULL, (unsigned)threads);
+    for (size_t i = 1; i < threads; i++) {
+        indices[i] = i;
+        if (pthread_create(&ids[i], NULL, member, &indices[i]) != 0)
+            return "no thread";
+    }
+    size_t before = mapped_bytes();
+    struct rlimit most = {before + room, RLIM_INFINITY};
+    if (before == 0 || setrlimit(RLIMIT_AS, &most) != 0)
+        return "no way to limit the address space";
+    pthread_barrier_wait(&stage.start);
+    take_until_refused(0);
+    for (size_t i = 1; i < threads; i++)
+        if (pthread_join(ids[i], NULL) != 0)
+            return "no end of a thread";
+    const char *wrong = damage();
+    if (wrong != NULL)
+        return wrong;
+    size_t served = stage.bytes;
+    if (served < room / 4)
+        return "refusals too early";
+    /* What is held is served to the last byte, even now. */
+    for (size_t left = largest_room(); left != 0; left = largest_room())
+        if (tsmbr_allocate(&stage.r, left, 1) == NULL)
+            return "a refusal though a chunk had room";
+    tsmbr_release(&stage.r);
+    tsmbr_statistics s;
+    tsmbr_get_statistics(&stage.r, &s);
+    if (s.reserved_bytes != 0 || s.chunks != 0)
+        return "chunks not given back";
+    /* Small chunks are malloc's, which keeps what it likes, and more with threads: where one thread has most in
+     * mappings the space is seen to go. */
+    size_t after = mapped_bytes();
+    if (threads == 1 && stage.largest > 2 << 20 && after > before && after - before > room / 4)
+        return "address space not given back";
+    stage.bytes = 0;
+    memset(stage.count, 0, sizeof stage.count); /* their blocks have ended */
+    take_until_refused(0);
+    if (stage.bytes < served / 4)
+        return "less served after release";
+    wrong = damage();
+    tsmbr_destroy(&stage.r);
+    return wrong;
+}
+
+static void in_little_space(size_t room, size_t threads, const tsmbr_upstream *upstream, size_t largest)
+{
+    memset(&stage.r, 0, sizeof stage.r);
+    tsmbr_init(&stage.r, &(tsmbr_config){.upstream = upstream});
+    stage.largest = largest;
+    (void)fflush(stdout);
+    pid_t child = fork();
+    assert_int_not_equal(child, -1);
+    if (child == 0) {
+        const char *wrong = child_finds(room, threads);
+        if (wrong != NULL)
+            fprintf(stderr, "%zu bytes, %zu threads: %s\n", room, threads, wrong);
+        _exit(wrong != NULL);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
+static void one_thread_at_the_end(void **state)
+{
+    (void)state;
+    in_little_space((size_t)8 << 20, 1, NULL, 100000);
+    in_little_space((size_t)40 << 20, 1, NULL, 3 << 20);
+    in_little_space((size_t)8 << 20, 1, tsmbr_malloc_upstream(), 100000);
+    in_little_space((size_t)24 << 20, 1, tsmbr_prefault_upstream(), 1 << 20);
+}
+
+static void threads_at_the_end(void **state)
+{
+    (void)state;
+    in_little_space((size_t)16 << 20, THREADS, NULL, 100000);
+    in_little_space((size_t)64 << 20, THREADS, NULL, 3 << 20);
+    in_little_space((size_t)32 << 20, THREADS, tsmbr_malloc_upstream(), 1 << 20);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_thread_at_the_end),
+        cmocka_unit_test(threads_at_the_end),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
+#endif

@@ -1,0 +1,248 @@
+/* Threads cancelled while they are in the middle of calls. The library has no cancellation points, so a request
+ * waits for the call's end, and nothing is lost. Asynchronous cancellation is not promised to work. */
+#include "lane.h"
+#include "resource.h"
+
+#include "support.h"
+
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ------------------------------------------------------------------------ a request that waits */
+
+static void ignore(void *argument)
+{
+    (void)argument;
+}
+
+typedef struct pending {
+    const tsmbr_upstream *upstream;
+    size_t calls;
+    bool passed;
+    bool point_taken;
+} pending;
+
+/* Every call there is, with the request pending. The upstream's own calls are the upstream's to answer for. */
+static void *call_everything(void *argument)
+{
+    pending *p = argument;
+    (void)pthread_cancel(pthread_self());
+    for (int shared_only = 0; shared_only < 2; shared_only++) {
+        tsmbr_resource r;
+        tsmbr_init(&r, &(tsmbr_config){.upstream = p->upstream,
+                                       .limit = (size_t)40 << 20,
+                                       .flags = shared_only ? TSMBR_SHARED_ONLY : 0});
+        for (int life = 0; life < 2; life++) {
+            tsmbr_lane run;
+            tsmbr_lane_open(&run, &r);
+            for (size_t i = 0; i < 3000; i++) {
+                void *b = tsmbr_allocate(&r, 10 + i % 300, 8);
+                b = tsmbr_reallocate(&r, b, 10 + i % 300, 30 + i % 200, 8);
+                p->calls += b != NULL && tsmbr_try_allocate(&r, 10, 1) != NULL;
+                p->calls += tsmbr_lane_allocate(&run, 20, 4) != NULL;
+                p->calls += tsmbr_owns(&r, b);
+            }
+            p->calls += tsmbr_allocate(&r, (size_t)3 << 20, 4096) != NULL;
+            p->calls += tsmbr_allocate(&r, (size_t)300 << 20, 1) != NULL; /* beyond the limit */
+            p->calls += tsmbr_printf(&r, "%d of %s", life, "all") != NULL;
+            p->calls += tsmbr_strdup(&r, "text") != NULL && tsmbr_calloc(&r, 3, 5) != NULL;
+            p->calls += tsmbr_on_release(&r, ignore, NULL) == 0;
+            tsmbr_statistics s;
+            tsmbr_get_statistics(&r, &s);
+            tsmbr_lane_close(&run);
+            tsmbr_reset(&r, life == 0 ? SIZE_MAX : 0);
+            p->calls += tsmbr_reserve(&r, 100000) == 0;
+        }
+        tsmbr_destroy(&r);
+    }
+    p->passed = true;
+    pthread_testcancel();
+    p->point_taken = true;
+    return NULL;
+}
+
+static void no_call_is_a_cancellation_point(void **state)
+{
+    (void)state;
+    const tsmbr_upstream *upstreams[] = {tsmbr_malloc_upstream(), tsmbr_system_upstream(),
+                                         tsmbr_prefault_upstream()};
+    for (size_t i = 0; i < 3; i++) {
+        pending p = {.upstream = upstreams[i]};
+        pthread_t thread;
+        void *result = NULL;
+        assert_int_equal(pthread_create(&thread, NULL, call_everything, &p), 0);
+        assert_int_equal(pthread_join(thread, &result), 0);
+        assert_ptr_equal(result, PTHREAD_CANCELED);
+        assert_true(p.passed);
+        assert_false(p.point_taken);
+        assert_true(p.calls > 20000);
+    }
+}
+
+/* --------------------------------------------------------------------------- requests at any time */
+
+enum { AT_ONCE = 8, LOG = 400, LIMIT = 4 << 20 };
+
+typedef struct victim {
+    pthread_t thread;
+    dice d;
+    block log[LOG];
+    size_t count;
+    bool cleaned_up, destroyed;
+} victim;
+
+static struct {
+    watch w;
+    tsmbr_upstream slow;
+    tsmbr_resource r;
+    victim victims[AT_ONCE];
+    pthread_key_t key;
+    atomic_size_t started;
+    atomic_size_t faults;
+    atomic_uint highest; /* slot */
+} stage;
+
+/* Gives the processor away in the middle, so that a request comes then. */
+static void *slow_allocate(void *context, size_t bytes, size_t alignment)
+{
+    (void)context;
+    sched_yield();
+    void *p = stage.w.upstream.allocate(&stage.w, bytes, alignment);
+    sched_yield();
+    return p;
+}
+
+static void slow_deallocate(void *context, void *ptr, size_t bytes, size_t alignment)
+{
+    (void)context;
+    sched_yield();
+    stage.w.upstream.deallocate(&stage.w, ptr, bytes, alignment);
+}
+
+static void victim_take(victim *v)
+{
+    size_t bytes = dice_below(&v->d, 40) == 0 ? 3000 : 1 + dice_below(&v->d, 100);
+    void *p = tsmbr_allocate(&stage.r, bytes, 1);
+    if (p == NULL || v->count == LOG) {
+        stage.faults += p == NULL;
+        return;
+    }
+    v->log[v->count] = (block){p, bytes, dice_roll(&v->d)};
+    pattern_write(&v->log[v->count++]);
+}
+
+static void victim_cleanup(void *argument)
+{
+    victim *v = argument;
+    victim_take(v);
+    v->cleaned_up = true;
+}
+
+static void victim_destroy(void *argument)
+{
+    victim *v = argument;
+    victim_take(v);
+    v->destroyed = true;
+}
+
+static void *victim_main(void *argument)
+{
+    victim *v = argument;
+    (void)pthread_setspecific(stage.key, v);
+    pthread_cleanup_push(victim_cleanup, v);
+    stage.started++;
+    for (;;) {
+        if (v->count + 2 < LOG) {
+            victim_take(v);
+            unsigned slot = tsmbr_thread.group != 0 ? tsmbr_thread.slot : 0, seen = stage.highest;
+            while (slot > seen && !atomic_compare_exchange_weak(&stage.highest, &seen, slot))
+                ;
+        } else {
+            sched_yield();
+        }
+        pthread_testcancel();
+    }
+    pthread_cleanup_pop(0);
+    return NULL;
+}
+
+/* At rest: chunks are in a list or back, nothing is reserved for one that is not. */
+static void assert_settled(void)
+{
+    const resource *r = resource_of(&stage.r);
+    assert_int_equal(reserved_load_relaxed(r), stage.w.held);
+    assert_int_equal(published_load_relaxed(r), stage.w.held);
+    tsmbr_statistics s;
+    tsmbr_get_statistics(&stage.r, &s);
+    assert_int_equal(s.reserved_bytes, stage.w.held);
+    assert_int_equal(s.chunks, stage.w.live);
+}
+
+static void cancelled_threads_leave_nothing_behind(void **state)
+{
+    (void)state;
+    watch_open(&stage.w);
+    stage.slow = (tsmbr_upstream){slow_allocate, slow_deallocate, NULL};
+    assert_int_equal(pthread_key_create(&stage.key, victim_destroy), 0);
+    tsmbr_init(&stage.r, &(tsmbr_config){.upstream = &stage.slow, .limit = LIMIT});
+    dice d = dice_make(run_seed(), 1000);
+    size_t rounds = rounds_for(400), blocks_taken = 0;
+    for (size_t round = 0; round < rounds; round++) {
+        stage.started = 0;
+        for (size_t i = 0; i < AT_ONCE; i++) {
+            victim *v = &stage.victims[i];
+            *v = (victim){.d = dice_make(run_seed(), round * AT_ONCE + i)};
+            assert_int_equal(pthread_create(&v->thread, NULL, victim_main, v), 0);
+        }
+        /* Before that a request would find a thread that has nothing to clean up. */
+        while (stage.started != AT_ONCE)
+            sched_yield();
+        for (size_t i = 0; i < AT_ONCE; i++) {
+            for (size_t k = dice_below(&d, 10); k-- > 0;)
+                sched_yield();
+            assert_int_equal(pthread_cancel(stage.victims[i].thread), 0);
+        }
+        blocks all = {0};
+        for (size_t i = 0; i < AT_ONCE; i++) {
+            victim *v = &stage.victims[i];
+            void *result = NULL;
+            assert_int_equal(pthread_join(v->thread, &result), 0);
+            assert_ptr_equal(result, PTHREAD_CANCELED);
+            assert_true(v->cleaned_up && v->destroyed);
+            blocks_taken += v->count;
+        }
+        for (size_t i = 0; i < AT_ONCE; i++)
+            for (size_t k = 0; k < stage.victims[i].count; k++) {
+                const block *b = &stage.victims[i].log[k];
+                assert_true(pattern_intact(b));
+                blocks_add(&all, b->ptr, b->bytes, b->pattern);
+            }
+        assert_int_equal(blocks_check(&all), 0);
+        blocks_free(&all);
+        assert_settled();
+        tsmbr_reset(&stage.r, round % 3 == 0 ? 0 : round % 3 == 1 ? 50000 : SIZE_MAX);
+    }
+    printf("%zu threads cancelled after %zu blocks\n", rounds * AT_ONCE, blocks_taken);
+    assert_int_equal(stage.faults, 0);
+    /* Whoever was cancelled gave its slot back. */
+    assert_true(stage.highest <= AT_ONCE);
+    tsmbr_release(&stage.r);
+    size_t served = 0;
+    while (served <= LIMIT && tsmbr_allocate(&stage.r, 1000, 8) != NULL)
+        served += 1000;
+    assert_in_range(served, LIMIT / 10 * 8, LIMIT);
+    tsmbr_destroy(&stage.r);
+    (void)pthread_key_delete(stage.key);
+    watch_close(&stage.w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(no_call_is_a_cancellation_point),
+        cmocka_unit_test(cancelled_threads_leave_nothing_behind),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,198 @@
+/* The limit under 64 threads: never a byte above it, and nothing is refused that would fit. What a chunk adds to
+ * a block of `bytes` at `alignment` is alignment - 1 + 127 bytes; so much of the limit may be left at a refusal,
+ * and what others are asking for at that moment. */
+#include "lane.h"
+#include "resource.h"
+
+#include "support.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { THREADS = 64, RECORD = 127 };
+
+static void ignore(void *argument)
+{
+    (void)argument;
+}
+
+typedef struct crowd {
+    watch w;
+    tsmbr_upstream slow;
+    tsmbr_resource r;
+    size_t limit;
+    size_t largest;
+    size_t above_limit;
+    size_t unsettled;
+    size_t refused_though_fit;
+    atomic_size_t refusals;
+    atomic_size_t odd_errno;
+    atomic_size_t damaged;
+} crowd;
+
+static void *slow_allocate(void *context, size_t bytes, size_t alignment)
+{
+    crowd *c = context;
+    sched_yield();
+    void *p = c->w.upstream.allocate(&c->w, bytes, alignment);
+    sched_yield();
+    return p;
+}
+
+static void slow_deallocate(void *context, void *ptr, size_t bytes, size_t alignment)
+{
+    crowd *c = context;
+    c->w.upstream.deallocate(&c->w, ptr, bytes, alignment);
+}
+
+static bool crowd_note(crowd *c, block *log, size_t *count, void *ptr, size_t bytes, uint64_t pattern)
+{
+    if (ptr == NULL) {
+        c->odd_errno += errno != ENOMEM;
+        c->refusals++;
+        return false;
+    }
+    log[*count] = (block){ptr, bytes, pattern};
+    pattern_write(&log[(*count)++]);
+    return true;
+}
+
+static void crowd_work(void *argument, size_t index, size_t round)
+{
+    crowd *c = argument;
+    dice d = dice_make(run_seed(), round * THREADS + index);
+    enum { MOST = 400 };
+    block log[MOST];
+    size_t count = 0;
+    tsmbr_lane run;
+    tsmbr_lane_open(&run, &c->r);
+    for (int refusals = 0; refusals < 3 && count < MOST;) {
+        size_t bytes = 1 + dice_size(&d, c->largest), alignment = dice_alignment(&d, 256);
+        errno = 0;
+        void *p = dice_below(&d, 5) == 0 ? tsmbr_lane_allocate(&run, bytes, alignment)
+                                         : tsmbr_allocate(&c->r, bytes, alignment);
+        refusals += !crowd_note(c, log, &count, p, bytes, dice_roll(&d));
+        if (dice_below(&d, 20) == 0 && tsmbr_on_release(&c->r, ignore, NULL) != 0)
+            refusals++;
+    }
+    for (size_t i = 0; i < count; i++)
+        c->damaged += !pattern_intact(&log[i]);
+    tsmbr_lane_close(&run);
+}
+
+static void crowd_at_rest(void *argument, size_t round)
+{
+    crowd *c = argument;
+    const resource *r = resource_of(&c->r);
+    tsmbr_statistics s;
+    tsmbr_get_statistics(&c->r, &s);
+    c->above_limit += c->w.peak > c->limit || s.peak_reserved_bytes > c->limit;
+    c->unsettled += s.reserved_bytes != c->w.held || reserved_load_relaxed(r) != c->w.held ||
+                    published_load_relaxed(r) != c->w.held;
+    /* The largest block for which a chunk may be asked for still: it is served, to the last byte. */
+    size_t fail_every = c->w.fail_every, left = c->limit - c->w.held;
+    c->w.fail_every = 0;
+    if (left > RECORD) {
+        /* One byte more fits only where a chunk has room. */
+        c->refused_though_fit +=
+            tsmbr_allocate(&c->r, left - RECORD + 1, 1) == NULL && tsmbr_allocate(&c->r, left - RECORD, 1) == NULL;
+    }
+    c->w.fail_every = fail_every;
+    c->above_limit += c->w.held > c->limit;
+    tsmbr_reset(&c->r, round % 3 == 0 ? 0 : round % 3 == 1 ? c->limit / 3 : SIZE_MAX);
+}
+
+static void never_above_and_used_to_the_end(void **state)
+{
+    (void)state;
+    const size_t limits[] = {3000, 70000, 1000000, 8000000};
+    size_t refusals = 0;
+    (void)run_seed();
+    for (size_t i = 0; i < 8; i++) {
+        static crowd c;
+        memset(&c, 0, sizeof c);
+        watch_open(&c.w);
+        c.slow = (tsmbr_upstream){slow_allocate, slow_deallocate, &c};
+        c.limit = limits[i / 2];
+        c.largest = c.limit / 20;
+        c.w.fail_every = i % 2 == 0 ? 0 : 7; /* what is refused comes back under the limit */
+        tsmbr_init(&c.r, &(tsmbr_config){.upstream = &c.slow, .limit = c.limit});
+        run_rounds(THREADS, rounds_for(15), crowd_work, crowd_at_rest, &c);
+        assert_int_equal(c.above_limit, 0);
+        assert_int_equal(c.unsettled, 0);
+        assert_int_equal(c.refused_though_fit, 0);
+        assert_int_equal(c.damaged, 0);
+        assert_int_equal(c.odd_errno, 0);
+        refusals += c.refusals;
+        tsmbr_destroy(&c.r);
+        watch_close(&c.w);
+    }
+    assert_true(refusals > 0);
+}
+
+/* ------------------------------------------------------------------- blocks that fit to the byte */
+
+enum { BLOCK = 5 << 20, ALIGNMENT = 4096, NEED = BLOCK + ALIGNMENT - 1 + RECORD };
+
+typedef struct seats {
+    watch w;
+    tsmbr_resource r;
+    void *got[THREADS];
+} seats;
+
+static void take_a_seat(void *argument, size_t index)
+{
+    seats *s = argument;
+    s->got[index] = tsmbr_allocate(&s->r, BLOCK, ALIGNMENT);
+}
+
+/* Blocks too large for a chunk that others share: each takes what it needs and no more. Without the limit's last
+ * byte one of them is refused. */
+static size_t seats_taken(size_t limit, size_t *late)
+{
+    static seats s;
+    watch_open(&s.w);
+    tsmbr_init(&s.r, &(tsmbr_config){.upstream = &s.w.upstream, .limit = limit});
+    run_threads(THREADS, take_a_seat, &s);
+    size_t taken = 0;
+    for (size_t i = 0; i < THREADS; i++) {
+        /* One may have been refused for bytes that another was about to give back. */
+        bool again = s.got[i] == NULL;
+        if (again)
+            take_a_seat(&s, i);
+        *late += again && s.got[i] != NULL;
+        taken += s.got[i] != NULL;
+        assert_int_equal((uintptr_t)s.got[i] % ALIGNMENT, 0);
+        for (size_t k = 0; k < i; k++)
+            assert_true(s.got[i] == NULL || s.got[i] != s.got[k]);
+    }
+    assert_int_equal(s.w.held, taken * NEED);
+    assert_true(s.w.peak <= limit);
+    assert_null(tsmbr_allocate(&s.r, BLOCK, ALIGNMENT));
+    tsmbr_destroy(&s.r);
+    watch_close(&s.w);
+    return taken;
+}
+
+static void sixty_four_blocks_fill_the_limit(void **state)
+{
+    (void)state;
+    size_t late = 0, rounds = rounds_for(20);
+    for (size_t round = 0; round < rounds; round++) {
+        assert_int_equal(seats_taken((size_t)THREADS * NEED, &late), THREADS);
+        assert_int_equal(seats_taken((size_t)THREADS * NEED - 1, &late), THREADS - 1);
+    }
+    printf("%zu of %zu refused for bytes in flight\n", late, 2 * THREADS * rounds);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(never_above_and_used_to_the_end),
+        cmocka_unit_test(sixty_four_blocks_fill_the_limit),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,8 @@
+/* plugin.c - a module that holds the static library, to be loaded and unloaded. See dlclose.c. */
+#include "tsmbr.h"
+
+#include "../dlclose.h"
+
+__attribute__((__visibility__("default"))) const calls plugin_calls = {
+    tsmbr_init, tsmbr_allocate, tsmbr_on_release, tsmbr_get_statistics, tsmbr_destroy,
+};
