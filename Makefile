@@ -1,12 +1,14 @@
 # The front door. CMake is the build description; this file gives each question one command.
 #
 #   make demo PATHS=/usr/share/doc THREADS=8    # other input, other number of threads
+#   make cross MACHINES="s390x i686"             # these machines
 #   make install PREFIX=$HOME/.local            # DESTDIR= for packagers
 
 PREFIX ?= /usr/local
 DESTDIR ?=
 PATHS ?= /usr/include
 THREADS ?=
+MACHINES ?=
 
 BUILD := build
 BOOTSTRAP := scripts/bootstrap
@@ -14,7 +16,7 @@ BOOTSTRAP := scripts/bootstrap
 CTEST := ctest --output-on-failure --no-tests=error
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check check-quick bench bench-full install asan misuse ubsan tsan clang mutants verify verify-full verify-mutants readme format format-check tidy clean
+.PHONY: help demo check check-quick bench bench-full install asan misuse ubsan tsan clang cross cross-smoke check-all mutants verify verify-full verify-mutants readme format format-check tidy clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +73,20 @@ tsan: ## run the tests under ThreadSanitizer, by gcc and by clang
 	@$(call build,tsan-clang)
 	@$(call test,tsan)
 	@$(call test,tsan-clang)
+
+cross: ## the tests on other machines: processors, C and C++ libraries, those whose tools are installed (or MACHINES)
+	@$(BOOTSTRAP) build test
+	@scripts/cross $(MACHINES)
+
+cross-smoke: ## the C tests on 32-bit x86, musl and big-endian s390x
+	@$(BOOTSTRAP) build test cross-smoke
+	@scripts/cross --smoke
+
+check-all: ## everything: check, clang, the sanitizers, tidy, all machines, the proof
+	@$(BOOTSTRAP) build test clang lint cross verify
+	@$(MAKE) --no-print-directory check clang asan ubsan tsan format-check tidy
+	@scripts/cross
+	@scripts/verify
 
 mutants: ## break the library on purpose, once per guard: every mutant must turn its test red
 	@$(BOOTSTRAP) build test

@@ -11,8 +11,12 @@ typedef DWORD thread_key;
 
 #ifdef TSMBR_THREAD_MODEL /* else a checker has them, where it can watch them */
 static slots all_slots;
+#if defined(_WIN32)
+static thread_key key = TLS_OUT_OF_INDEXES;
+#else
 static thread_key key;
 _Thread_local thread_state tsmbr_thread TSMBR_THREAD_MODEL;
+#endif
 #endif
 
 /* Memory handed out in a destructor that runs after this one comes by the shared path. */
@@ -27,27 +31,64 @@ static void thread_ends(thread_state *thread)
  * no thread that ends later calls code that is gone. Without a key there are no slots, and all
  * allocation takes the shared path. */
 #if defined(_WIN32)
-static void NTAPI at_thread_end(void *value)
-{
-    if (value != NULL)
-        thread_ends(value);
-}
-
 static bool key_make(void)
 {
-    key = FlsAlloc(at_thread_end);
-    return key != FLS_OUT_OF_INDEXES;
+    key = TlsAlloc();
+    return key != TLS_OUT_OF_INDEXES;
 }
 
+/* The states of threads that go on stay in the heap. */
 static void key_delete(void)
 {
-    (void)FlsFree(key);
+    (void)TlsFree(key);
+    key = TLS_OUT_OF_INDEXES;
 }
 
 static bool key_set(thread_state *thread)
 {
-    return FlsSetValue(key, thread) != 0;
+    (void)thread;
+    return true; /* it was when the state was made */
 }
+
+/* Of threads that have ended, or can have none. Busy for good, so nobody writes to it. */
+static thread_state no_state = {.busy = 1, .standing = THREAD_WITHOUT};
+
+/* From the heap, as malloc would touch errno. */
+thread_state *tsmbr_thread_here(void)
+{
+    thread_state *thread = TlsGetValue(key);
+    if (thread != NULL)
+        return thread;
+    if (!key_ready_load_acquire(&all_slots))
+        return &no_state;
+    thread = HeapAlloc(GetProcessHeap(), HEAP_ZERO_MEMORY, sizeof *thread);
+    if (thread != NULL && TlsSetValue(key, thread))
+        return thread;
+    if (thread != NULL)
+        (void)HeapFree(GetProcessHeap(), 0, thread);
+    return &no_state;
+}
+
+/* The loader calls what stands in this section, in the thread that ends; a callback of FlsAlloc may be called for
+ * a fiber that is deleted while its thread goes on. */
+static void NTAPI at_thread_end(void *module, DWORD reason, void *reserved)
+{
+    (void)module;
+    (void)reserved;
+    if (reason != DLL_THREAD_DETACH || !key_ready_load_acquire(&all_slots))
+        return;
+    thread_state *thread = TlsGetValue(key);
+    (void)TlsSetValue(key, &no_state);
+    if (thread == NULL || thread == &no_state)
+        return;
+    if (thread->standing == THREAD_HOLDS)
+        thread_ends(thread);
+    (void)HeapFree(GetProcessHeap(), 0, thread);
+}
+
+#if defined(__GNUC__)
+__attribute__((__section__(".CRT$XLF"), __used__)) static PIMAGE_TLS_CALLBACK thread_end_callback = at_thread_end;
+#endif
 #else
 static void at_thread_end(void *value)
 {

@@ -119,6 +119,12 @@ typedef struct thread_state {
 } thread_state;
 
 #ifndef TSMBR_THREAD /* a checker has threads of its own, and what slot.c has to do with them */
+#if defined(_WIN32)
+/* GCC emulates _Thread_local there, in memory that is gone before the system tells of the thread's end. */
+#define TSMBR_THREAD_MODEL
+thread_state *tsmbr_thread_here(void);
+#define tsmbr_thread (*tsmbr_thread_here())
+#else
 #if defined(__GLIBC__) && defined(__GNUC__)
 /* Found without a call. The few bytes fit the room that the C library keeps for dlopen. */
 #define TSMBR_THREAD_MODEL __attribute__((__tls_model__("initial-exec"), __visibility__("hidden")))
@@ -126,6 +132,7 @@ typedef struct thread_state {
 #define TSMBR_THREAD_MODEL
 #endif
 extern _Thread_local thread_state tsmbr_thread TSMBR_THREAD_MODEL;
+#endif
 #define TSMBR_THREAD (&tsmbr_thread)
 #endif
 

@@ -19,7 +19,7 @@ typedef struct fixed {
 static void fixed_open(fixed *f, size_t size)
 {
     f->size = size;
-    f->buffer = aligned_alloc(4096, (size + 4095) / 4096 * 4096);
+    f->buffer = pages_allocate(size);
     assert_non_null(f->buffer);
     tsmbr_init(&f->r,
                &(tsmbr_config){.upstream = tsmbr_null_upstream(), .buffer = f->buffer, .buffer_size = size});
@@ -28,7 +28,7 @@ static void fixed_open(fixed *f, size_t size)
 static void fixed_close(fixed *f)
 {
     tsmbr_destroy(&f->r);
-    free(f->buffer);
+    pages_free(f->buffer);
 }
 
 static tsmbr_statistics statistics_of(const tsmbr_resource *r)
@@ -184,7 +184,7 @@ static void an_empty_chunk_behind_the_lane_is_left_alone(void **state)
     enum { FIRST = 1 << 16, SECOND = 2048 };
     tsmbr_resource r;
     tsmbr_lane l;
-    unsigned char *buffer = aligned_alloc(4096, FIRST + 4096);
+    unsigned char *buffer = pages_allocate(FIRST + 4096);
     assert_non_null(buffer);
     behind b = {buffer + FIRST, SECOND};
     const tsmbr_upstream u = {grant_behind, take_behind, &b};
@@ -210,7 +210,7 @@ static void an_empty_chunk_behind_the_lane_is_left_alone(void **state)
     assert_ptr_equal(tsmbr_allocate(&r, 10, 1), b.memory);
     tsmbr_destroy(&r);
     assert_int_equal(b.bytes, 0);
-    free(buffer);
+    pages_free(buffer);
 }
 
 static void errors_are_those_of_allocate(void **state)

@@ -23,7 +23,7 @@ typedef struct fixed {
 static void fixed_open(fixed *f, size_t size, unsigned flags)
 {
     f->size = size;
-    f->buffer = aligned_alloc(4096, (size + 4095) / 4096 * 4096);
+    f->buffer = pages_allocate(size);
     assert_non_null(f->buffer);
     tsmbr_init(&f->r,
                &(tsmbr_config){
@@ -33,7 +33,7 @@ static void fixed_open(fixed *f, size_t size, unsigned flags)
 static void fixed_close(fixed *f)
 {
     tsmbr_destroy(&f->r);
-    free(f->buffer);
+    pages_free(f->buffer);
 }
 
 static tsmbr_statistics statistics_of(const tsmbr_resource *r)

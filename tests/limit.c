@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <string.h>
+#if !defined(_WIN32)
 #include <unistd.h>
+#endif
 
 static void never_exceeded_and_used_up(void **state)
 {
@@ -189,7 +191,9 @@ static void what_the_upstream_refuses_does_not_count(void **state)
 
 int main(void)
 {
+#if !defined(_WIN32)
     alarm(20); /* waiting without bound is a failure, not a hang */
+#endif
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(never_exceeded_and_used_up),
         cmocka_unit_test(the_limit_goes_to_blocks),

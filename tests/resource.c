@@ -220,13 +220,13 @@ static void every_alignment_on_every_base(void **state)
 static void a_gigabyte_of_alignment(void **state)
 {
     (void)state;
-    if (sizeof(void *) < 8)
-        skip();
+    const size_t huge = sizeof(void *) < 8 ? (size_t)1 << 28 : (size_t)1 << 30; /* 32 bits have no room for more */
     tsmbr_resource r;
     make(&r, NULL, (tsmbr_config){0});
     for (int i = 0; i < 2; i++) {
-        char *p = tsmbr_allocate(&r, 100, (size_t)1 << 30);
-        assert_true(aligned(p, (size_t)1 << 30));
+        char *p = tsmbr_allocate(&r, 100, huge);
+        assert_non_null(p);
+        assert_true(aligned(p, huge));
         memset(p, 1, 100);
     }
     assert_non_null(tsmbr_allocate(&r, 100, 8));

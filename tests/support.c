@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#if defined(_WIN32)
+#include <malloc.h>
+#endif
 
 /* --------------------------------------------------------------------- a watching upstream -- */
 
@@ -186,7 +189,36 @@ void run_rounds(size_t count, size_t rounds, void (*work)(void *, size_t, size_t
 
 size_t rounds_for(size_t rounds)
 {
-    return rounds < SLOW ? rounds : rounds / SLOW;
+    const char *given = getenv("TSMBR_SLOW");
+    size_t slow = given != NULL ? (size_t)strtoul(given, NULL, 0) : 1;
+    slow = slow == 0 ? SLOW : slow * SLOW;
+    return rounds < slow ? rounds : rounds / slow;
+}
+
+/* --------------------------------------------------------------------------------- machines -- */
+
+const char *emulator(void)
+{
+    return getenv("TSMBR_EMULATOR");
+}
+
+void *pages_allocate(size_t bytes)
+{
+    bytes = (bytes + 4095) / 4096 * 4096;
+#if defined(_WIN32)
+    return _aligned_malloc(bytes, 4096);
+#else
+    return aligned_alloc(4096, bytes);
+#endif
+}
+
+void pages_free(void *ptr)
+{
+#if defined(_WIN32)
+    _aligned_free(ptr);
+#else
+    free(ptr);
+#endif
 }
 
 /* -------------------------------------------------------------------------- random numbers -- */

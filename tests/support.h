@@ -62,8 +62,18 @@ void run_threads(size_t count, void (*function)(void *argument, size_t index), v
 void run_rounds(size_t count, size_t rounds, void (*work)(void *argument, size_t index, size_t round),
                 void (*at_rest)(void *argument, size_t round), void *argument);
 
-/* Sized down where a sanitizer makes everything slow. */
+/* Sized down where everything is slow: by a sanitizer, and as many times as TSMBR_SLOW in the environment says. */
 size_t rounds_for(size_t rounds);
+
+/* --------------------------------------------------------------------------------- machines -- */
+
+/* The program that runs this one where the processor cannot, from TSMBR_EMULATOR in the environment; or NULL. What
+ * such a program shows of the system, its maps and its limits, may be its own. */
+const char *emulator(void);
+
+/* Memory at a multiple of 4096, which not every C library's aligned_alloc can give. */
+void *pages_allocate(size_t bytes);
+void pages_free(void *ptr);
 
 /* -------------------------------------------------------------------------- random numbers -- */
 
