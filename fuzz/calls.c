@@ -193,6 +193,8 @@ static bool refusal_has_reason(const actor *a, const subject *s, const before *w
     if (s->barren || alignment > most || bytes > most - alignment)
         return true;
     size_t need = bytes + alignment + SLACK;
+    if (!s->watched && need > (size_t)1 << 27)
+        return true;
     if (a->m->concurrent) {
         supply_lock();
         bool refused = s->supply.refusals != 0;
@@ -201,8 +203,6 @@ static bool refusal_has_reason(const actor *a, const subject *s, const before *w
     }
     if (s->limit != 0 && was->room < need)
         return true;
-    if (!s->watched)
-        return need > (size_t)1 << 27;
     /* A chunk that is larger than it needs may be refused; then the upstream is asked for just enough. */
     return s->supply.least_refused <= need;
 }
@@ -245,20 +245,14 @@ static void judge_refusal(actor *a, const call *c, const fallback *f, const befo
                  "a refused %s has changed something", kind_names[c->kind]);
 }
 
-/* The chunk that has these bytes of the resource. */
-static grant *require_held(const actor *a, const subject *s, unsigned char *ptr, size_t bytes)
+grant *require_held(const subject *s, unsigned char *ptr, size_t bytes)
 {
-    if (a->m->concurrent)
-        supply_lock();
-    grant *g = supply_find(&s->supply, ptr, bytes);
-    size_t end = g != NULL ? (size_t)(ptr - g->base) + bytes : 0;
-    size_t capacity = g != NULL ? grant_capacity(g) : 0;
-    if (a->m->concurrent)
-        supply_unlock();
     if (!s->watched)
         return NULL;
+    grant *g = supply_find(&s->supply, ptr, bytes);
     REQUIRE_THAT(g != NULL, "the block %p of %zu bytes is not in memory of its resource", (void *)ptr, bytes);
-    REQUIRE_THAT(end <= capacity, "the block %p of %zu bytes reaches into its chunk's record", (void *)ptr, bytes);
+    REQUIRE_THAT((size_t)(ptr - g->base) + bytes <= grant_capacity(g),
+                 "the block %p of %zu bytes reaches into its chunk's record", (void *)ptr, bytes);
     return g;
 }
 
@@ -272,13 +266,13 @@ static void judge_new_block(actor *a, const call *c)
     block b = {.ptr = c->result, .asked = bytes, .alignment = alignment, .resource = (uint8_t)c->resource};
     b.bytes = b.most = bytes == 0 ? 1 : bytes;
     REQUIRE_THAT((uintptr_t)b.ptr % alignment == 0, "the block %p is not aligned to %zu", c->result, alignment);
-    grant *g = require_held(a, s, b.ptr, b.bytes);
     if (a->m->concurrent) {
         b.seed = a->seed += 0x9E3779B1u;
         blocks_push(a->mine, b);
         block_write(&b);
         return;
     }
+    grant *g = require_held(s, b.ptr, b.bytes);
     REQUIRE_THAT(tsmbr_owns(&s->resource, b.ptr) && tsmbr_owns(&s->resource, b.ptr + b.bytes - 1),
                  "the resource does not own %p, which it has handed out", c->result);
     if (s->exact && grant_capacity(g) >= CHUNK_LANES_FROM && (s->flags & TSMBR_SHARED_ONLY) == 0)
@@ -338,7 +332,6 @@ static void judge_resized(actor *a, const call *c, block *b)
     size_t bytes = c->bytes == 0 ? 1 : c->bytes;
     size_t old_bytes = b->bytes;
     require_beginning(b, b->ptr, c);
-    grant *g = require_held(a, s, b->ptr, bytes);
     b->asked = c->bytes;
     if (a->m->concurrent) {
         b->bytes = bytes;
@@ -346,6 +339,7 @@ static void judge_resized(actor *a, const call *c, block *b)
         block_write(b);
         return;
     }
+    grant *g = require_held(s, b->ptr, bytes);
     model_resized(a->m, b, bytes);
     block_write(b);
     if (s->exact) {
@@ -415,6 +409,12 @@ static bool lane_call(actor *a, const call *c)
     if (c->kind != CALL_LANE_OPEN && c->kind != CALL_LANE_CLOSE)
         return false;
     tsmbr_lane *lane = &m->lanes[c->lane];
+    if (m->concurrent) {
+        (void)make(a, s, c, NULL);
+        m->lane_states[c->lane] = c->kind == CALL_LANE_OPEN ? LANE_OPEN : LANE_CLOSED;
+        m->lane_resource[c->lane] = c->resource;
+        return true;
+    }
     if (m->lane_states[c->lane] == LANE_OPEN && c->kind == CALL_LANE_OPEN) {
         subject *left = &m->subjects[m->lane_resource[c->lane]];
         left->abandoned += (size_t)(lane->end - lane->cursor);

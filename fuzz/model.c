@@ -158,6 +158,7 @@ void model_forget(model *m, unsigned resource)
     s->exact = s->watched && (small || (s->flags & TSMBR_SHARED_ONLY) != 0);
     s->lanes_used = false;
     s->abandoned = 0;
+    s->hidden_bytes = 0;
     s->records = 0;
     s->frame.count = 0;
     s->frame.grant_count = 0;
@@ -260,7 +261,7 @@ void model_account(model *m, unsigned resource)
     REQUIRE_THAT(now.peak_reserved_bytes >= s->seen.peak_reserved_bytes, "the peak fell");
 
     size_t least = s->records * 3 * sizeof(void *);
-    size_t most = least + s->records * (_Alignof(void *) - 1) + s->abandoned;
+    size_t most = least + s->records * (_Alignof(void *) - 1) + s->abandoned + s->hidden_bytes;
     for (size_t i = 0; i < m->blocks.count; i++) {
         const block *b = &m->blocks.items[i];
         if (b->resource != resource)

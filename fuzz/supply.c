@@ -11,6 +11,7 @@
 
 enum { LINE = 64, RECORD = 64, GRANTS = 4096, GUARD = 0xC5, FRESH = 0xA5, GONE = 0xDD };
 static const size_t ARENA_BYTES = (size_t)256 << 20;
+static const size_t PREFAULT_MOST = (size_t)5 << 20; /* more takes long */
 static const size_t ARENA_ALIGNMENT = (size_t)2 << 20;
 static const size_t FILL_MOST = (size_t)16 << 10; /* bytes at both ends that are filled on the way */
 static const size_t TIDY_ABOVE = (size_t)1 << 20;
@@ -182,7 +183,8 @@ static grant *supply_grant(supply *s, size_t bytes, size_t alignment)
 {
     if (s->base == NULL)
         return grant_make(s, bytes);
-    unsigned char *ptr = bytes <= ARENA_BYTES ? s->base->allocate(s->base->context, bytes, alignment) : NULL;
+    size_t most = s->base == tsmbr_prefault_upstream() ? PREFAULT_MOST : ARENA_BYTES;
+    unsigned char *ptr = bytes <= most ? s->base->allocate(s->base->context, bytes, alignment) : NULL;
     if (ptr == NULL)
         return NULL;
     REQUIRE_THAT((uintptr_t)ptr % alignment == 0, "an upstream of the library granted %p for alignment %zu",
