@@ -1,0 +1,226 @@
+/* soak.c - everything at once, for long: threads with random programs on one resource, a watcher of its
+ * statistics, the model's judgement at rest, another resource after each round.
+ *
+ *   fuzz_soak [--minutes M | --rounds N] [--threads N]
+ *   TSMBR_SEED=N                                          repeat a run's programs, not its interleavings */
+#include <inttypes.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lifetime.h"
+#include "threads.h"
+
+enum { PROGRAM_MOST = 500, PROGRESS_SECONDS = 10 };
+
+typedef struct soak {
+    uint64_t dice;
+    unsigned threads;
+    double minutes; /* 0: by rounds */
+    size_t rounds_wanted;
+    time_t start;
+
+    size_t rounds;
+    size_t programs;
+    size_t blocks;
+    size_t bytes;
+    size_t refusals;
+    size_t lost_races;
+    size_t polls; /* of statistics, while threads were at work */
+    size_t resources;
+
+    member members[MEMBERS_MOST];
+    uint8_t data[MEMBERS_MOST][PROGRAM_MOST];
+} soak;
+
+/* splitmix64 (Steele, Lea, Flood 2014). */
+static uint64_t roll(soak *k)
+{
+    uint64_t z = k->dice += 0x9E3779B97F4A7C15u;
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+    return z ^ (z >> 31);
+}
+
+/* --------------------------------------------------------------------------------- the watcher -- */
+
+static void require_risen(size_t before, size_t now, const char *name)
+{
+    REQUIRE_THAT(now >= before, "%s fell from %zu to %zu while threads allocate", name, before, now);
+}
+
+/* What must be so at any instant between two resets. */
+static void *watch_statistics(void *argument)
+{
+    soak *k = argument;
+    const subject *s = &the_model.subjects[0];
+    const bool only_rises = k->members[0].plain && (s->flags & TSMBR_SHARED_ONLY) != 0;
+    tsmbr_statistics was = s->seen;
+    while (members_at_work()) {
+        tsmbr_statistics now;
+        tsmbr_get_statistics(&s->resource, &now);
+        require_risen(was.reserved_bytes, now.reserved_bytes, "reserved_bytes");
+        require_risen(was.chunks, now.chunks, "chunks");
+        require_risen(was.peak_reserved_bytes, now.peak_reserved_bytes, "peak_reserved_bytes");
+        require_risen(was.lost_races, now.lost_races, "lost_races");
+        require_risen(now.reserved_bytes, now.peak_reserved_bytes, "the peak under what is reserved");
+        if (only_rises)
+            require_risen(was.allocated_bytes, now.allocated_bytes, "allocated_bytes");
+        REQUIRE_THAT(s->limit == 0 || now.peak_reserved_bytes <= s->limit,
+                     "%zu bytes reserved under a limit of %zu", now.peak_reserved_bytes, s->limit);
+        REQUIRE_THAT(now.allocated_bytes + now.wasted_bytes <= now.reserved_bytes + s->buffer_bytes,
+                     "%zu bytes allocated and %zu wasted of %zu and a buffer of %zu", now.allocated_bytes,
+                     now.wasted_bytes, now.reserved_bytes, s->buffer_bytes);
+        was = now;
+        k->polls++;
+    }
+    return NULL;
+}
+
+/* ------------------------------------------------------------------------------------- a round -- */
+
+static size_t size_up_to(soak *k, unsigned bits)
+{
+    return (size_t)(roll(k) & (((uint64_t)1 << (1 + roll(k) % bits)) - 1));
+}
+
+static void make_resource(soak *k)
+{
+    plan p = {.upstream = roll(k) % 4 == 0 ? 8 + (unsigned)(roll(k) % 3) : 0,
+              .flags = roll(k) % 3 == 0 ? TSMBR_SHARED_ONLY : 0,
+              .buffer_bytes = SIZE_MAX,
+              .gap = roll(k) % 3 == 0 ? 0 : 64,
+              .misalign = roll(k) % 3 == 0 ? (size_t)(roll(k) % 64) : 0};
+    if (roll(k) % 3 == 0)
+        p.buffer_bytes = size_up_to(k, 18);
+    if (roll(k) % 3 == 0)
+        p.limit = 1 + size_up_to(k, 22);
+    if (roll(k) % 2 == 0)
+        p.initial_size = size_up_to(k, 21);
+    model_init(&the_model, 0, &p);
+    k->resources++;
+}
+
+static void round_work(soak *k)
+{
+    subject *s = &the_model.subjects[0];
+    s->supply.fail_every = roll(k) % 4 == 0 ? 2 + roll(k) % 9 : 0;
+    s->supply.refuse_above = roll(k) % 6 == 0 ? 300 + size_up_to(k, 20) : 0;
+    bool plain = roll(k) % 4 == 0;
+    unsigned count = 2 + (unsigned)(roll(k) % (k->threads - 1));
+    for (unsigned i = 0; i < count; i++) {
+        size_t length = 100 + roll(k) % (PROGRAM_MOST - 100);
+        for (size_t n = 0; n < length; n++) {
+            uint64_t now = roll(k);
+            /* Mostly small numbers: sizes are, in life. */
+            k->data[i][n] = (uint8_t)((now & 0xC00) != 0 ? now % 128 : now);
+        }
+        k->members[i].in =
+            (reader){.data = k->data[i], .left = length, .a = {.m = &the_model, .seed = (uint32_t)roll(k)}};
+        k->members[i].plain = plain;
+    }
+    size_t refusals = s->supply.refusals;
+    members_run(&the_model, k->members, count, watch_statistics, k);
+    k->programs += count;
+    k->blocks += the_model.blocks.count;
+    k->bytes += s->seen.allocated_bytes;
+    k->refusals += s->supply.refusals - refusals;
+    k->rounds++;
+}
+
+static void round_end(soak *k)
+{
+    actor a = {.m = &the_model};
+    size_t lost = the_model.subjects[0].seen.lost_races;
+    unsigned end = (unsigned)(roll(k) % 8);
+    if (end < 3)
+        lifetime_reset(&a, 0, SIZE_MAX);
+    else if (end < 5)
+        lifetime_reset(&a, 0, size_up_to(k, 23));
+    else if (end == 5)
+        lifetime_release(&a, 0);
+    if (end < 6 && roll(k) % 4 == 0)
+        lifetime_reserve(&a, 0, size_up_to(k, 20));
+    if (end >= 6) {
+        k->lost_races += lost;
+        make_resource(k);
+    }
+    for (unsigned i = 0; i < MEMBERS_MOST; i++)
+        REQUIRE_THAT(k->members[i].cleanups_due == 0, "%zu cleanups of a thread have not run",
+                     k->members[i].cleanups_due);
+}
+
+/* ------------------------------------------------------------------------------------ progress -- */
+
+static void print_line(const soak *k, char end)
+{
+    printf("soak %4.0f s: %zu rounds, %zu programs, %zu resources, %zu blocks, %.1f MiB, %zu refusals, %zu lost "
+           "races, %zu looks%c",
+           difftime(time(NULL), k->start), k->rounds, k->programs, k->resources, k->blocks,
+           (double)k->bytes / 1048576, k->refusals, k->lost_races, k->polls, end);
+    (void)fflush(stdout);
+}
+
+static bool goes_on(const soak *k)
+{
+    if (k->minutes == 0)
+        return k->rounds < k->rounds_wanted;
+    return difftime(time(NULL), k->start) < 60 * k->minutes;
+}
+
+static int usage(void)
+{
+    (void)fputs("usage: fuzz_soak [--minutes M | --rounds N] [--threads 2..16]\n", stderr);
+    return 2;
+}
+
+int main(int argc, char **argv)
+{
+    static soak k;
+    const char *seed = getenv("TSMBR_SEED");
+    k.start = time(NULL);
+    k.dice = seed != NULL ? strtoull(seed, NULL, 0) : (uint64_t)k.start;
+    k.threads = 8;
+    k.rounds_wanted = 100;
+    for (int i = 1; i < argc; i += 2) {
+        if (i + 1 == argc)
+            return usage();
+        if (strcmp(argv[i], "--minutes") == 0)
+            k.minutes = strtod(argv[i + 1], NULL);
+        else if (strcmp(argv[i], "--rounds") == 0)
+            k.rounds_wanted = strtoul(argv[i + 1], NULL, 10);
+        else if (strcmp(argv[i], "--threads") == 0)
+            k.threads = (unsigned)strtoul(argv[i + 1], NULL, 10);
+        else
+            return usage();
+    }
+    if (k.threads < 2 || k.threads > MEMBERS_MOST)
+        return usage();
+    printf("seed %" PRIu64 ": repeat the programs with TSMBR_SEED=%" PRIu64 "\n", k.dice, k.dice);
+    (void)fflush(stdout);
+
+    program_open();
+    model_open(&the_model);
+    make_resource(&k);
+    bool terminal = isatty(STDOUT_FILENO) != 0;
+    time_t told = k.start;
+    while (goes_on(&k)) {
+        round_work(&k);
+        round_end(&k);
+        time_t now = time(NULL);
+        if (difftime(now, told) >= (terminal ? 1 : PROGRESS_SECONDS)) {
+            told = now;
+            print_line(&k, terminal ? '\r' : '\n');
+        }
+    }
+    k.lost_races += the_model.subjects[0].seen.lost_races;
+    model_close(&the_model);
+    print_line(&k, '\n');
+    for (unsigned i = 0; i < MEMBERS_MOST; i++)
+        free(k.members[i].mine.items);
+    return 0;
+}
