@@ -167,7 +167,7 @@ static void print_line(const soak *k, char end)
 
 static bool goes_on(const soak *k)
 {
-    if (k->minutes == 0)
+    if (k->minutes <= 0)
         return k->rounds < k->rounds_wanted;
     return difftime(time(NULL), k->start) < 60 * k->minutes;
 }
