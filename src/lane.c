@@ -176,6 +176,16 @@ void tsmbr_run_shrink(resource *r, tsmbr_lane *run, size_t given_up, size_t *los
 
 /* ------------------------------------------------------------------------------- lane tables -- */
 
+/* Whether c is so large that a table is a small part of it, and has room for that and `spare` bytes besides. */
+/*@ requires shared(c) && lists_ok;
+  @ assigns \nothing;
+  @*/
+static bool table_fits(const chunk *c, size_t bytes, size_t spare)
+{
+    size_t room = c->capacity - next_load_relaxed(c);
+    return bytes <= c->capacity / PLACE_RUN_PART && bytes <= room && spare <= room - bytes;
+}
+
 /* This thread's lane, for which a table is made if there is none: a block that the library allocates for
  * itself. NULL if c is too small for one, or has no room for it and `spare` bytes besides: a request must not be
  * refused for its own lane's sake. The thread is busy, so no handler of its own has been here in between. */
@@ -196,10 +206,7 @@ static lane *lane_make(resource *r, const chunk *c, const thread_state *thread, 
     if (table != NULL)
         return lane_in(table, thread);
     size_t bytes = lane_table_bytes(group);
-    size_t room = c->capacity - next_load_relaxed(c);
-    if (bytes > room || spare > room - bytes)
-        return NULL;
-    unsigned char *memory = bytes <= c->capacity / PLACE_RUN_PART ? tsmbr_resource_carve(r, bytes, 1) : NULL;
+    unsigned char *memory = table_fits(c, bytes, spare) ? tsmbr_resource_carve(r, bytes, 1) : NULL;
     if (memory == NULL)
         return NULL;
     TOOLS_OWN_BLOCK(memory, bytes);
