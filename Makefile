@@ -135,11 +135,10 @@ format-check: ## fail if a source file is not formatted
 	@$(BOOTSTRAP) lint
 	@$(sources) | xargs clang-format --dry-run --Werror
 
-tidy: ## clang-tidy and cppcheck over the library and its headers
+tidy: ## what gcc's analyzer, clang's every warning, clang-tidy and cppcheck have against the code: nothing
 	@$(BOOTSTRAP) build test lint clang
 	@cmake --preset clang >/dev/null
-	@clang-tidy --quiet -p $(BUILD)/clang src/*.c examples/hello.c examples/hello.cpp
-	@cppcheck --enable=warning,performance,portability --error-exitcode=1 --std=c11 --inline-suppr -q -Iinclude src
+	@scripts/check-static $(BUILD)/clang
 
 clean: ## remove what was built
 	@rm -rf $(BUILD)

@@ -179,11 +179,13 @@
 #ifdef __cplusplus
 #define TSMBR_ALIGNOF(type) alignof(type)
 #define TSMBR_CAST(type, value) static_cast<type>(value)
+#define TSMBR_POINTER(type, value) static_cast<type *>(value) /* NOLINT(bugprone-macro-parentheses): a type */
 #define TSMBR_ADDRESS(ptr) reinterpret_cast<uintptr_t>(ptr)
 extern "C" {
 #else
 #define TSMBR_ALIGNOF(type) _Alignof(type)
 #define TSMBR_CAST(type, value) ((type)(value))
+#define TSMBR_POINTER(type, value) ((type *)(value))
 #define TSMBR_ADDRESS(ptr) ((uintptr_t)(ptr))
 #endif
 
@@ -364,9 +366,10 @@ TSMBR_API TSMBR_MUST_USE TSMBR_ALIGNED_BY(4) void *tsmbr_allocate_array(tsmbr_re
 TSMBR_API void tsmbr_deallocate(tsmbr_resource *resource, void *ptr, size_t bytes, size_t alignment);
 
 /* Uninitialized storage for one object, or `count` of them, typed. */
-#define tsmbr_new(resource, type) TSMBR_CAST(type *, tsmbr_allocate((resource), sizeof(type), TSMBR_ALIGNOF(type)))
+#define tsmbr_new(resource, type)                                                                                 \
+    TSMBR_POINTER(type, tsmbr_allocate((resource), sizeof(type), TSMBR_ALIGNOF(type)))
 #define tsmbr_new_array(resource, type, count)                                                                    \
-    TSMBR_CAST(type *, tsmbr_allocate_array((resource), (count), sizeof(type), TSMBR_ALIGNOF(type)))
+    TSMBR_POINTER(type, tsmbr_allocate_array((resource), (count), sizeof(type), TSMBR_ALIGNOF(type)))
 
 /* Change a block's size without moving it. `old_bytes` is its present size.
  *

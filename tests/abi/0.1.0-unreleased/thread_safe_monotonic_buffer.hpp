@@ -21,8 +21,7 @@
 #error "thread_safe_monotonic_buffer.hpp needs C++17 or later"
 #endif
 #if !__has_include(<memory_resource>)
-#error                                                                                                            \
-    "thread_safe_monotonic_buffer.hpp needs std::pmr: this standard library has no <memory_resource> (libc++ has it from 16 on); tsmbr.h works without"
+#error "no std::pmr here: this standard library has no <memory_resource> (libc++ has one from 16 on); use tsmbr.h"
 #else
 
 #include <cerrno>
