@@ -9,6 +9,9 @@ DESTDIR ?=
 PATHS ?= /usr/include
 THREADS ?=
 MACHINES ?=
+FUZZER ?= libfuzzer
+SECONDS ?= 60
+MINUTES ?= 1
 
 BUILD := build
 BOOTSTRAP := scripts/bootstrap
@@ -16,7 +19,7 @@ BOOTSTRAP := scripts/bootstrap
 CTEST := ctest --output-on-failure --no-tests=error
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check check-quick bench bench-full install asan misuse ubsan tsan clang cross cross-smoke check-all mutants verify verify-full verify-mutants readme format format-check tidy clean
+.PHONY: help demo check check-quick bench bench-full install asan misuse ubsan tsan clang cross cross-smoke check-all mutants fuzz soak coverage verify verify-full verify-mutants readme format format-check tidy clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -91,6 +94,27 @@ check-all: ## everything: check, clang, the sanitizers, tidy, all machines, the 
 mutants: ## break the library on purpose, once per guard: every mutant must turn its test red
 	@$(BOOTSTRAP) build test
 	@scripts/mutants
+
+fuzz: ## let FUZZER (libfuzzer or afl) make up programs of calls for SECONDS (60); a model judges them
+	@$(BOOTSTRAP) build clang fuzz
+	@$(call build,$(FUZZER))
+	@fuzz/run $(FUZZER) $(SECONDS)
+
+soak: ## random programs on many threads, statistics watched, for MINUTES (1), half of it under ThreadSanitizer
+	@$(BOOTSTRAP) build test clang
+	@cmake --preset gcc >/dev/null && cmake --build $(BUILD)/gcc --target fuzz_soak -- --quiet
+	@cmake --preset tsan-clang >/dev/null && cmake --build $(BUILD)/tsan-clang --target fuzz_soak -- --quiet
+	@$(BUILD)/gcc/fuzz/fuzz_soak --minutes $$(awk 'BEGIN { print $(MINUTES) / 2 }')
+	@echo "the same under ThreadSanitizer:"
+	@TSAN_OPTIONS=halt_on_error=1:allocator_may_return_null=1 \
+	  $(BUILD)/tsan-clang/fuzz/fuzz_soak --minutes $$(awk 'BEGIN { print $(MINUTES) / 2 }')
+
+coverage: ## which lines and branches of src/ tests and fuzz corpus reach: a table; fails below 95 and 90 %
+	@$(BOOTSTRAP) build test coverage
+	@$(call build,coverage)
+	@find $(BUILD)/coverage -name '*.gcda' -delete
+	@$(call test,coverage) --quiet
+	@fuzz/coverage $(BUILD)/coverage
 
 verify: ## the proof: all legs, and a table of them
 	@$(BOOTSTRAP) build test clang verify

@@ -218,6 +218,7 @@ static void require_full(const subject *s, size_t bytes, size_t alignment)
 
 static void judge_refusal(actor *a, const call *c, const fallback *f, const before *was)
 {
+    a->refusals++;
     subject *s = &a->m->subjects[c->resource];
     size_t bytes = 0;
     size_t alignment = 0;

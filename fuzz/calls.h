@@ -10,6 +10,7 @@ typedef struct actor {
     blocks *mine; /* blocks of a thread that runs beside others; NULL: alone, blocks are in the model */
     uint32_t seed;
     unsigned lane;       /* of such a thread: the only one it uses; LANES: none */
+    size_t refusals;     /* calls that were refused */
     size_t hidden_bytes; /* it has in blocks that are not in `mine`, with padding */
 } actor;
 

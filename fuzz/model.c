@@ -159,6 +159,7 @@ void model_forget(model *m, unsigned resource)
     s->lanes_used = false;
     s->abandoned = 0;
     s->hidden_bytes = 0;
+    s->refusals_before = s->supply.refusals;
     s->records = 0;
     s->frame.count = 0;
     s->frame.grant_count = 0;
@@ -217,7 +218,8 @@ void model_check_owns(model *m, unsigned resource)
     }
 }
 
-/* What chunks that are left behind cannot hand out: all of them but the current one are, which may be any. */
+/* What chunks that are left behind cannot hand out: all of them but the current one are, which may be any; but
+ * where something was refused, blocks may be in chunks that are still to become current. */
 static void account_of_waste(const subject *s, const tsmbr_statistics *now)
 {
     size_t ends = 0;
@@ -226,7 +228,7 @@ static void account_of_waste(const subject *s, const tsmbr_statistics *now)
     for (grant *g = supply_next(&s->supply, NULL); g != NULL; g = supply_next(&s->supply, g)) {
         size_t end = grant_capacity(g) - g->next;
         capacity += grant_capacity(g);
-        if (s->exact && g->next != 0) {
+        if (s->exact && g->next != 0 && s->limit == 0 && s->supply.refusals == s->refusals_before) {
             ends += end;
             largest = end > largest ? end : largest;
         }

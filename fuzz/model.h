@@ -110,6 +110,7 @@ typedef struct subject {
     bool exact;                      /* no lanes, as yet: each chunk's `next` is known */
     bool lanes_used;                 /* explicit ones, since the last reset */
     size_t abandoned;                /* bytes in explicit lanes that were not closed */
+    size_t refusals_before;          /* of the upstream, at the last reset */
     size_t hidden_bytes;             /* the most that blocks have that are not in the model */
     size_t records;                  /* cleanups that were registered since the last reset */
     cleanup_note cleanups[CLEANUPS]; /* due, latest last */

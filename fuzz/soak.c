@@ -185,7 +185,7 @@ int main(int argc, char **argv)
     k.start = time(NULL);
     k.dice = seed != NULL ? strtoull(seed, NULL, 0) : (uint64_t)k.start;
     k.threads = 8;
-    k.rounds_wanted = 100;
+    k.rounds_wanted = 20;
     for (int i = 1; i < argc; i += 2) {
         if (i + 1 == argc)
             return usage();

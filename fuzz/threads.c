@@ -10,7 +10,8 @@
 #include "lifetime.h"
 #include "program.h"
 
-enum { THREADS_MOST = 4 };
+/* A refusal may take long where other threads are asking the upstream: enough is enough. */
+enum { THREADS_MOST = 4, REFUSALS_MOST = 8 };
 
 static atomic_uint at_work;
 
@@ -92,7 +93,7 @@ static void *member_main(void *argument)
 {
     member *self = argument;
     pthread_barrier_wait(self->start);
-    while (self->in.left != 0)
+    while (self->in.left != 0 && self->in.a.refusals < REFUSALS_MOST)
         member_step(self);
     atomic_fetch_sub_explicit(&at_work, 1, memory_order_relaxed);
     return NULL;
