@@ -333,7 +333,7 @@ static void config_spoil(tsmbr_config *config, tsmbr_upstream *broken, unsigned 
     if (mistake == 2)
         broken->deallocate = NULL;
     if (mistake == 3)
-        config->flags = 2u;
+        config->flags = 8u;
     if (mistake == 4) {
         config->buffer = NULL;
         config->buffer_size = 1;

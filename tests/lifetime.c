@@ -131,6 +131,21 @@ static void reset_keeps_what_it_may(void **state)
     watch_close(&w);
 }
 
+static void without_recycling_reset_is_release(void **state)
+{
+    (void)state;
+    watch w;
+    watch_open(&w);
+    tsmbr_resource r;
+    tsmbr_init(&r, &(tsmbr_config){.upstream = &w.upstream, .flags = TSMBR_NO_RECYCLE});
+    work(&r, 2000);
+    assert_true(w.live > 2);
+    tsmbr_reset(&r, SIZE_MAX);
+    assert_int_equal(w.live, 0);
+    tsmbr_destroy(&r);
+    watch_close(&w);
+}
+
 /* The same calls in the same order get the same blocks, and nothing is asked of the upstream. */
 static void reset_rewinds(void **state)
 {
@@ -598,6 +613,7 @@ int main(void)
         cmocka_unit_test(release_returns_to_the_constructed_state),
         cmocka_unit_test(release_gives_everything_back),
         cmocka_unit_test(reset_keeps_what_it_may),
+        cmocka_unit_test(without_recycling_reset_is_release),
         cmocka_unit_test(reset_rewinds),
         cmocka_unit_test(reset_serves_another_shape),
         cmocka_unit_test(kept_memory_under_a_limit_serves_another_shape),
