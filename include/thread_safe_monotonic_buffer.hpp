@@ -13,7 +13,7 @@
 //
 // Compiled without exceptions, what would throw calls std::terminate, and the upstream must not throw
 // either: nobody could catch it. tsmbr_try_allocate and the like on native_handle() return null instead.
-// Run-time type information is not used.
+// All files of a program must agree on that. Run-time type information is not used.
 #ifndef THREAD_SAFE_MONOTONIC_BUFFER_HPP
 #define THREAD_SAFE_MONOTONIC_BUFFER_HPP
 

@@ -660,7 +660,9 @@ static bool lane_resize(resource *r, unsigned char *ptr, size_t old_bytes, size_
         return false;
     thread_enter(thread);
     tsmbr_lane run = lane_open(l);
-    bool last = (size_t)(uintptr_t)ptr + old_bytes == (size_t)(uintptr_t)run.cursor;
+    /* By subtraction: a sum of what is no block's may wrap, and meet the cursor of an empty lane. */
+    size_t end = (size_t)(uintptr_t)run.cursor;
+    bool last = old_bytes <= end && end - old_bytes == (size_t)(uintptr_t)ptr;
     if (last) {
         size_t lost = 0;
         *resized = new_bytes <= old_bytes || tsmbr_run_grow(r, &run, new_bytes - old_bytes, &lost);
