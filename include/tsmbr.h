@@ -169,7 +169,11 @@
 #if defined(__GNUC__)
 #define TSMBR_MUST_USE __attribute__((__warn_unused_result__))
 #define TSMBR_ALIGNED_BY(position) __attribute__((__alloc_align__(position)))
+#if defined(__MINGW32__) && !defined(__clang__) /* else it warns of what only Microsoft's printf does not know */
+#define TSMBR_PRINTF(string, first) __attribute__((__format__(__gnu_printf__, string, first)))
+#else
 #define TSMBR_PRINTF(string, first) __attribute__((__format__(__printf__, string, first)))
+#endif
 #else
 #define TSMBR_MUST_USE
 #define TSMBR_ALIGNED_BY(position)

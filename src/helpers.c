@@ -1,4 +1,9 @@
 /* helpers.c - copies and formatted text, on top of the public interface alone. */
+#if defined(__MINGW32__)
+/* The C standard's formats, not Microsoft's. */
+#define __USE_MINGW_ANSI_STDIO 1 // NOLINT(*-reserved-identifier,cert-dcl*): the system reads this name
+#endif
+
 #include <errno.h>
 #include <stdint.h>
 #include <stdio.h>

@@ -75,7 +75,7 @@ static void NTAPI at_thread_end(void *module, DWORD reason, void *reserved)
 {
     (void)module;
     (void)reserved;
-    if (reason != DLL_THREAD_DETACH || !key_ready_load_acquire(&all_slots))
+    if (reason != DLL_THREAD_DETACH)
         return;
     thread_state *thread = TlsGetValue(key);
     (void)TlsSetValue(key, &no_state);

@@ -89,6 +89,8 @@ static void text_is_formatted(void **state)
     tsmbr_init(&r, &(tsmbr_config){.upstream = &w.upstream});
     assert_string_equal(tsmbr_printf(&r, "%s-%d", "tsmbr", 42), "tsmbr-42");
     assert_string_equal(tsmbr_printf(&r, "%s", ""), "");
+    assert_string_equal(tsmbr_printf(&r, "%zu %hhd %jd", SIZE_MAX / SIZE_MAX, (signed char)-2, INTMAX_C(3)),
+                        "1 -2 3");
     char *wide = tsmbr_printf(&r, "%50000d", 7);
     assert_int_equal(strlen(wide), 50000);
     assert_int_equal(wide[49999], '7');
