@@ -85,9 +85,9 @@ cross-smoke: ## the C tests on 32-bit x86, musl and big-endian s390x
 	@$(BOOTSTRAP) build test cross-smoke
 	@scripts/cross --smoke
 
-check-all: ## everything: check, clang, the sanitizers, tidy, all machines, the proof
-	@$(BOOTSTRAP) build test clang lint cross verify
-	@$(MAKE) --no-print-directory check clang asan ubsan tsan format-check tidy
+check-all: ## everything: check, clang, sanitizers, misuse, coverage, soak, tidy, all machines, the proof
+	@$(BOOTSTRAP) build test clang tools consumers lint fuzz coverage cross verify
+	@$(MAKE) --no-print-directory check clang asan misuse ubsan tsan coverage fuzz soak format-check tidy
 	@scripts/cross $$(scripts/cross --list | cut -d ' ' -f 1) # by name: none may be left out
 	@scripts/verify
 

@@ -126,14 +126,14 @@
  * Tools
  * -----
  *
- * A library built with TSMBR_DEBUG aborts with one line that says what happened, where, and what to do, on: an allocation
- * while release, reset, reserve or destroy runs in another thread, and these at the same time; use after
- * destroy, destroying twice; a resource that was copied or moved; an explicit lane used by two threads at
+ * A library built with TSMBR_DEBUG aborts with one line that says what happened, where, and what to do, on: an
+ * allocation while release, reset, reserve or destroy runs in another thread, and these at the same time; use
+ * after destroy, destroying twice; a resource that was copied or moved; an explicit lane used by two threads at
  * once, after it was closed, or after a reset without being opened again; memory that is no block, to try_resize
  * and reallocate; a cleanup that releases its resource. Not every such mistake is seen in every run.
  *
- * Built for AddressSanitizer or MemorySanitizer, or with TSMBR_VALGRIND, the library tells the tool which bytes are
- * blocks: all else in chunks and callers' buffers is out of bounds, blocks end with tsmbr_deallocate, with
+ * Built for AddressSanitizer or MemorySanitizer, or with TSMBR_VALGRIND, the library tells the tool which bytes
+ * are blocks: all else in chunks and callers' buffers is out of bounds, blocks end with tsmbr_deallocate, with
  * reset and with release, and are uninitialized when they begin. See TSMBR_RED_ZONES and TSMBR_NO_RECYCLE. A
  * resource over a caller's buffer must be destroyed then before the buffer is used for something else.
  *
@@ -391,7 +391,8 @@ TSMBR_API bool tsmbr_try_resize(tsmbr_resource *resource, void *ptr, size_t old_
 TSMBR_API void *tsmbr_reallocate(tsmbr_resource *resource, void *ptr, size_t old_bytes, size_t new_bytes,
                                  size_t alignment);
 
-/* Whether ptr points into memory this resource has handed out since the last release or reset.
+/* Whether ptr points into memory this resource has handed out since the last release or reset, or has
+ * set aside for a lane.
  * Any thread that got ptr by proper synchronization. Cost: linear in the number of chunks. */
 TSMBR_API bool tsmbr_owns(const tsmbr_resource *resource, const void *ptr);
 
@@ -503,8 +504,8 @@ TSMBR_MUST_USE TSMBR_ALIGNED_BY(3) static inline void *tsmbr_lane_allocate(tsmbr
 /* ------------------------------------------------------------------------------ statistics -- */
 
 typedef struct tsmbr_statistics {
-    size_t allocated_bytes;     /* bytes handed out since release or reset, padding included; what
-                                   lanes hold ready is not */
+    size_t allocated_bytes;     /* bytes handed out since release or reset, padding included; what threads'
+                                   lanes hold ready is not, what open explicit lanes do is */
     size_t reserved_bytes;      /* bytes held from the upstream now */
     size_t peak_reserved_bytes; /* the most of that since init; what is surplus for a moment, see
                                    above, is in neither; never above the limit */
