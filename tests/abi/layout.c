@@ -10,7 +10,7 @@
 /* One value for each field: the compiler warns of a field that is not named here, even one in padding. */
 const tsmbr_upstream all_of_upstream = {0, 0, 0};
 const tsmbr_config all_of_config = {0, 0, 0, 0, 0, 0};
-const tsmbr_lane all_of_lane = {0, 0, 0, 0};
+const tsmbr_lane all_of_lane = {0, 0, 0, 0, {0, 0, 0}};
 const tsmbr_statistics all_of_statistics = {0, 0, 0, 0, 0, 0};
 
 void layout(void);
@@ -33,6 +33,7 @@ void layout(void)
     FIELD(tsmbr_lane, end);
     FIELD(tsmbr_lane, next_bytes);
     FIELD(tsmbr_lane, resource);
+    FIELD(tsmbr_lane, tools);
     TYPE(tsmbr_statistics);
     FIELD(tsmbr_statistics, allocated_bytes);
     FIELD(tsmbr_statistics, reserved_bytes);

@@ -32,7 +32,7 @@
  *   (1) One block has one owner: two threads must not resize the same block at the same time.
  *   (2) Every call on the resource made by another thread must happen before this one or after it,
  *       by the program's own synchronization: a joined thread, a barrier, a mutex. The library
- *       cannot see to it; a debug build of the library does not check it either.
+ *       cannot see to it; a debug build of it notices where calls meet, see Tools.
  *
  * "Allocate family" stands for tsmbr_allocate, tsmbr_try_allocate, tsmbr_allocate_from,
  * tsmbr_allocate_array, tsmbr_calloc, tsmbr_memdup, tsmbr_strdup, tsmbr_strndup, tsmbr_printf,
@@ -65,8 +65,10 @@
  *   EINVAL   the alignment is zero or not a power of two
  *   ENOMEM   the upstream refused, the limit would be exceeded, or the size cannot be represented
  *
- * Under a limit the bytes of chunks that other threads are asking for at that moment count; a
- * request that only they stand in the way of looks again for a while before it is refused.
+ * Refused means that no chunk held had room. Under a limit it means also that less of it was left than the
+ * block's bytes, its alignment - 1 and 127 for a chunk's record; there the bytes of chunks that other threads are
+ * asking for at that moment count, and a request that only they stand in the way of looks again for a while
+ * before it is refused.
  * tsmbr_printf also passes on what vsnprintf reports. tsmbr_try_allocate and tsmbr_try_resize do not
  * touch errno. A successful call leaves it as it was.
  *
@@ -75,7 +77,8 @@
  * -----
  *
  * A chunk of less than 16 KiB has no lanes: its blocks are carved one by one. In a larger one a lane takes
- * 256 bytes at first and up to the chunk's 64th part, twice as many each time. What a lane does not use
+ * 256 bytes at first and twice as many each time, up to the chunk's 8th part if its thread is alone, to the
+ * 16th if there are two, to the 64th if there are eight or more. What a lane does not use
  * when its thread goes on elsewhere stays unused until release, and is counted. At most 256 threads have
  * lanes at a time, in all resources together; others, and resources with TSMBR_SHARED_ONLY, take each block by a
  * compare-and-swap. A thread that ends leaves its lanes to the next one that begins. Fibers may move
@@ -86,6 +89,31 @@
  * the resource nor the thread needs anything new: no chunk from the upstream, no first lane.
  *
  *
+ * Threads and processes that end, fork, unloading
+ * -----------------------------------------------
+ *
+ * Blocks may be taken while a thread ends, in destructors of thread-specific data and of thread_local objects,
+ * and while the process does, in handlers of atexit and destructors of static objects.
+ *
+ * No call is a cancellation point, so deferred cancellation, the default, loses nothing as long as the upstream
+ * is none either. A thread must not be cancelled asynchronously in a call.
+ *
+ * fork: the child may use every resource at once, release and reset it, too, whatever other threads of its parent
+ * were doing but init, destroy, release, reset or reserve. The upstream must stand it as well, as malloc does.
+ * What those threads had not finished never happens in the child. Lost there are, until release or reset, what
+ * their lanes had ready and what they were asking for under a limit; for good, a chunk that one of them had just
+ * got from the upstream. Their slots stay taken, so that no thread of the child goes on in a lane that is
+ * half changed: where each of many generations has threads of its own, the 256 run out, and lanes with them.
+ *
+ * dlclose: on systems with ELF the shared library stays in the process, and a thread that has used it may end at
+ * any time. A module that holds the static library may be unloaded while such threads live on, but not while
+ * one is just ending.
+ *
+ * All calls on a resource go to one copy of the library: copies, as in a program and a module that both hold the
+ * static library, do not know of each other's threads. Only a resource with TSMBR_SHARED_ONLY may be shared by
+ * copies of one version.
+ *
+ *
  * Surplus
  * -------
  *
@@ -93,6 +121,23 @@
  * One is installed; the others go straight back. At any instant the chunks held from the upstream
  * and neither in use nor kept by reset are at most one for each thread that is inside a call; when
  * no call is running there are none.
+ *
+ *
+ * Tools
+ * -----
+ *
+ * A library built with TSMBR_DEBUG aborts with one line that says what happened, where, and what to do, on: an
+ * allocation while release, reset, reserve or destroy runs in another thread, and these at the same time; use
+ * after destroy, destroying twice; a resource that was copied or moved; an explicit lane used by two threads at
+ * once, after it was closed, or after a reset without being opened again; memory that is no block, to try_resize
+ * and reallocate; a cleanup that releases its resource. Not every such mistake is seen in every run.
+ *
+ * Built for AddressSanitizer or MemorySanitizer, or with TSMBR_VALGRIND, the library tells the tool which bytes
+ * are blocks: all else in chunks and callers' buffers is out of bounds, blocks end with tsmbr_deallocate, with
+ * reset and with release, and are uninitialized when they begin. See TSMBR_RED_ZONES and TSMBR_NO_RECYCLE. A
+ * resource over a caller's buffer must be destroyed then before the buffer is used for something else.
+ *
+ * In all these builds a call costs a few instructions more, and explicit lanes serve each block by a call.
  */
 #ifndef TSMBR_H
 #define TSMBR_H
@@ -124,7 +169,11 @@
 #if defined(__GNUC__)
 #define TSMBR_MUST_USE __attribute__((__warn_unused_result__))
 #define TSMBR_ALIGNED_BY(position) __attribute__((__alloc_align__(position)))
+#if defined(__MINGW32__) && !defined(__clang__) /* else it warns of what only Microsoft's printf does not know */
+#define TSMBR_PRINTF(string, first) __attribute__((__format__(__gnu_printf__, string, first)))
+#else
 #define TSMBR_PRINTF(string, first) __attribute__((__format__(__printf__, string, first)))
+#endif
 #else
 #define TSMBR_MUST_USE
 #define TSMBR_ALIGNED_BY(position)
@@ -153,7 +202,8 @@ extern "C" {
  * used correctly. deallocate gets the pointer, bytes and alignment of one successful allocate.
  *
  * Threads: both functions are called by any thread that uses the resource, several at once.
- * Neither may throw a C++ exception or longjmp out; the C++ header carries exceptions across. */
+ * Neither may throw a C++ exception or longjmp out, be cancelled in, or move to another thread with its fiber;
+ * the C++ header carries exceptions across. */
 typedef struct tsmbr_upstream {
     void *(*allocate)(void *context, size_t bytes, size_t alignment);
     void (*deallocate)(void *context, void *ptr, size_t bytes, size_t alignment);
@@ -215,6 +265,15 @@ TSMBR_API const tsmbr_upstream *tsmbr_guarded_upstream(void);
  * several threads allocate often. */
 #define TSMBR_SHARED_ONLY 1u
 
+/* tsmbr_reset keeps nothing: it is tsmbr_release. So a pointer from before a reset points to memory that
+ * went back to the upstream, where tools can tell. A caller's buffer is served again all the same. */
+#define TSMBR_NO_RECYCLE 2u
+
+/* In a library built for AddressSanitizer, MemorySanitizer or Valgrind, bytes behind each block that belong to
+ * nobody, so that an overrun into the next block is reported; blocks take some 20 bytes more. Otherwise nothing.
+ */
+#define TSMBR_RED_ZONES 4u
+
 /* What to build a resource from. Zero in a field asks for its default. A later version may add
  * fields behind `flags`; it reads them only if a flag bit that this version refuses says so. */
 typedef struct tsmbr_config {
@@ -228,7 +287,7 @@ typedef struct tsmbr_config {
     size_t buffer_size;             /* bytes in buffer; 0 with a buffer: no buffer */
     size_t limit;                   /* most bytes ever held from the upstream at once, exact under
                                        races; 0: no limit. The buffer does not count. */
-    unsigned flags;                 /* TSMBR_SHARED_ONLY, or 0 */
+    unsigned flags;                 /* TSMBR_SHARED_ONLY | TSMBR_NO_RECYCLE | TSMBR_RED_ZONES, or 0 */
 } tsmbr_config;
 
 /* A resource. Lives anywhere: on the stack, in static storage, inside a struct. It must not be
@@ -255,7 +314,8 @@ typedef struct tsmbr_resource {
  * with every default. */
 TSMBR_API int tsmbr_init(tsmbr_resource *resource, const tsmbr_config *config);
 
-/* Release, and leave all-zero bytes behind. NULL is ignored.
+/* Release, and leave all-zero bytes behind, or, with TSMBR_DEBUG, the mark of a resource that must not be used
+ * before tsmbr_init. NULL is ignored.
  * Threads: all others out, see the grid. */
 TSMBR_API void tsmbr_destroy(tsmbr_resource *resource);
 
@@ -331,7 +391,8 @@ TSMBR_API bool tsmbr_try_resize(tsmbr_resource *resource, void *ptr, size_t old_
 TSMBR_API void *tsmbr_reallocate(tsmbr_resource *resource, void *ptr, size_t old_bytes, size_t new_bytes,
                                  size_t alignment);
 
-/* Whether ptr points into memory this resource has handed out since the last release or reset.
+/* Whether ptr points into memory this resource has handed out since the last release or reset, or has
+ * set aside for a lane.
  * Any thread that got ptr by proper synchronization. Cost: linear in the number of chunks. */
 TSMBR_API bool tsmbr_owns(const tsmbr_resource *resource, const void *ptr);
 
@@ -389,6 +450,7 @@ typedef struct tsmbr_lane {
     unsigned char *end;
     size_t next_bytes;
     tsmbr_resource *resource;
+    size_t tools[3]; /* for libraries built for tools, or with TSMBR_DEBUG */
 } tsmbr_lane;
 
 /* This version has lanes. */
@@ -442,8 +504,8 @@ TSMBR_MUST_USE TSMBR_ALIGNED_BY(3) static inline void *tsmbr_lane_allocate(tsmbr
 /* ------------------------------------------------------------------------------ statistics -- */
 
 typedef struct tsmbr_statistics {
-    size_t allocated_bytes;     /* bytes handed out since release or reset, padding included; what
-                                   lanes hold ready is not */
+    size_t allocated_bytes;     /* bytes handed out since release or reset, padding included; what threads'
+                                   lanes hold ready is not, what open explicit lanes do is */
     size_t reserved_bytes;      /* bytes held from the upstream now */
     size_t peak_reserved_bytes; /* the most of that since init; what is surplus for a moment, see
                                    above, is in neither; never above the limit */
