@@ -55,19 +55,19 @@
 #endif
 
 #if defined(TSMBR_ASAN) || defined(TSMBR_MSAN) || defined(TSMBR_VALGRIND)
-enum { ZONES = 1 };
+#define ZONES true
 #else
-enum { ZONES = 0 };
+#define ZONES false
 #endif
 #if defined(TSMBR_VALGRIND)
-enum { POOLS = 1 };
+#define POOLS true
 #else
-enum { POOLS = 0 };
+#define POOLS false
 #endif
 #if defined(TSMBR_DEBUG)
-enum { CHECKS = 1 };
+#define CHECKS true
 #else
-enum { CHECKS = 0 };
+#define CHECKS false
 #endif
 
 enum { GROUP = 8, ZONE = 16 };
