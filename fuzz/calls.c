@@ -39,9 +39,9 @@ bool call_shape(const call *c, size_t *bytes, size_t *alignment)
     *alignment = c->alignment;
     switch (c->kind) {
     case CALL_CALLOC:
-        *alignment = _Alignof(max_align_t);
-        /* fall through */
     case CALL_ARRAY:
+        if (c->kind == CALL_CALLOC)
+            *alignment = _Alignof(max_align_t);
         *bytes = c->bytes * c->count;
         return c->count == 0 || c->bytes <= SIZE_MAX / c->count;
     case CALL_MEMDUP:

@@ -2,7 +2,7 @@
  *
  * In a build for one of these, each public function is a wrapper in tools.c around the function of the
  * core, whose definition names itself CORE(tsmbr_...). In any other build the core is the public function, and
- * nothing of this is left.
+ * nothing of this is left. TSMBR_NO_TOOLS: nor is it in this one.
  *
  * Key invariant: bytes of a chunk that are no part of a block are poisoned, but for those that share eight
  * bytes with a block's. */
@@ -25,7 +25,8 @@
 #define TSMBR_ASAN
 #endif
 
-#if defined(TSMBR_ASAN) || defined(TSMBR_MSAN) || defined(TSMBR_VALGRIND) || defined(TSMBR_DEBUG)
+#if !defined(TSMBR_NO_TOOLS) &&                                                                                   \
+    (defined(TSMBR_ASAN) || defined(TSMBR_MSAN) || defined(TSMBR_VALGRIND) || defined(TSMBR_DEBUG))
 
 #define TSMBR_TOOLS
 #define CORE(name) name##_core

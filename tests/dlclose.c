@@ -202,7 +202,7 @@ static void use_a_copy(void *argument, size_t index)
     for (size_t i = 0; i < sizeof both.got[0] / sizeof *both.got[0]; i++) {
         block *b = &both.got[index][i];
         b->bytes = 8 + i % 50;
-        b->pattern = index << 32 | i;
+        b->pattern = (uint64_t)index << 32 | i;
         b->ptr = both.c[index % 2].allocate(&both.r, b->bytes, 1);
         if (b->ptr == NULL)
             abort();

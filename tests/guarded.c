@@ -442,6 +442,10 @@ static void statistics_and_limit_are_of_bytes_asked_for(void **state)
 
 int main(int count, char **arguments)
 {
+    if (emulator() != NULL) {
+        puts("guarded: what qemu-user shows of mappings is its own; nothing was tested");
+        return 77; /* skipped */
+    }
     if (count == 2 && strcmp(arguments[1], say_place) == 0)
         return say_the_place();
     const struct CMUnitTest tests[] = {
