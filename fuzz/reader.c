@@ -17,7 +17,7 @@ unsigned read_byte(reader *in)
 
 static size_t shifted(size_t size, unsigned delta)
 {
-    return size + (size_t)(ptrdiff_t)(int8_t)delta;
+    return delta < 128 ? size + delta : size - (256u - delta);
 }
 
 /* What is left of the current chunk, as far as the model knows: of the latest block's. */

@@ -108,12 +108,12 @@ static void make_resource(soak *k)
 static void round_work(soak *k)
 {
     subject *s = &the_model.subjects[0];
-    s->supply.fail_every = roll(k) % 4 == 0 ? 2 + roll(k) % 9 : 0;
+    s->supply.fail_every = roll(k) % 4 == 0 ? 2 + (size_t)(roll(k) % 9) : 0;
     s->supply.refuse_above = roll(k) % 6 == 0 ? 300 + size_up_to(k, 20) : 0;
     bool plain = roll(k) % 4 == 0;
     unsigned count = 2 + (unsigned)(roll(k) % (k->threads - 1));
     for (unsigned i = 0; i < count; i++) {
-        size_t length = 100 + roll(k) % (PROGRAM_MOST - 100);
+        size_t length = 100 + (size_t)(roll(k) % (PROGRAM_MOST - 100));
         for (size_t n = 0; n < length; n++) {
             uint64_t now = roll(k);
             /* Mostly small numbers: sizes are, in life. */

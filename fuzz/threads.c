@@ -123,7 +123,7 @@ void members_run(model *m, member *members, unsigned count, void *(*beside)(void
 {
     pthread_barrier_t start;
     pthread_t threads[MEMBERS_MOST];
-    pthread_t watcher;
+    pthread_t watcher = {0};
     if (pthread_barrier_init(&start, NULL, count) != 0)
         abort();
     m->concurrent = m->crowded = true;

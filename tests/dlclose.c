@@ -30,6 +30,12 @@ static void *load(const char *path)
     return handle;
 }
 
+#if defined(__GLIBC__)
+enum { UNLOADS = 1 };
+#else /* musl never does */
+enum { UNLOADS = 0 };
+#endif
+
 static bool is_loaded(const char *path)
 {
     void *handle = dlopen(path, RTLD_NOW | RTLD_NOLOAD);
@@ -125,7 +131,7 @@ static void load_and_unload(const char *path, void (*find)(void *, calls *), boo
                 assert_true(pattern_intact(&stage.blocks[i][k]));
         stage.c.destroy(&stage.r);
         assert_int_equal(dlclose(handle), 0);
-        if (n == 0)
+        if (n == 0 && UNLOADS)
             assert_int_equal(is_loaded(path), stays);
         pthread_barrier_wait(&stage.unloaded);
         for (size_t i = STAYING; i < STAYING + PASSING; i++)

@@ -297,9 +297,11 @@ static void the_impossible_is_refused(void **state)
         assert_null(ask(sizes[i], 16));
         assert_int_equal(errno, ENOMEM);
     }
-    errno = 0;
-    assert_null(ask(1, (size_t)1 << (sizeof(size_t) * 8 - 1)));
-    assert_int_equal(errno, ENOMEM);
+    if (sizeof(size_t) > 4) { /* else a 64-bit kernel has room for it */
+        errno = 0;
+        assert_null(ask(1, (size_t)1 << (sizeof(size_t) * 8 - 1)));
+        assert_int_equal(errno, ENOMEM);
+    }
     assert_null(ask((size_t)PTRDIFF_MAX - 4 * page(), (size_t)1 << (sizeof(size_t) * 8 - 2)));
     if (!WATCHED)
         assert_int_equal(mapped_bytes(), before);

@@ -31,7 +31,7 @@ int main(void)
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#if defined(__linux__)
+#if defined(__GLIBC__) && defined(__linux__)
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -113,7 +113,7 @@ void hook(const char *step)
         (void)raise(SIGUSR1);
 }
 
-#if defined(__linux__)
+#if defined(__GLIBC__) && defined(__linux__)
 enum { TIMER_NANOSECONDS = 20000 };
 
 /* SIGUSR2 for the calling thread, again and again. */
@@ -140,7 +140,7 @@ static void signalled_work(void *argument, size_t index)
     scene.threads[index] = pthread_self();
     me = m;
     scene.known[index] = true;
-#if defined(__linux__)
+#if defined(__GLIBC__) && defined(__linux__)
     timer_t timer = scene.timers ? timer_start() : NULL;
 #endif
     for (size_t i = 0; i < scene.calls; i++) {
@@ -161,7 +161,7 @@ static void signalled_work(void *argument, size_t index)
             m->got[at].bytes = bytes;
         }
     }
-#if defined(__linux__)
+#if defined(__GLIBC__) && defined(__linux__)
     if (scene.timers)
         (void)timer_delete(timer);
 #endif
@@ -265,6 +265,7 @@ static void signals_from_outside(unsigned flags, bool try_only)
     printf("%zu handlers ran, %zu found their thread at work in its lane\n", all.handled, all.at_work);
 }
 
+#if defined(__GLIBC__) && defined(__linux__)
 /* How many times as long: TSMBR_ROUNDS. */
 static size_t rounds_given(void)
 {
@@ -272,11 +273,12 @@ static size_t rounds_given(void)
     unsigned long rounds = given != NULL ? strtoul(given, NULL, 10) : 1;
     return rounds == 0 ? 1 : (size_t)rounds;
 }
+#endif
 
 /* Signals from timers, as many as the machine gives in some seconds. */
 static void signals_from_timers(unsigned flags, bool try_only)
 {
-#if defined(__linux__)
+#if defined(__GLIBC__) && defined(__linux__)
     size_t scenes = rounds_for(5) * rounds_given();
     tally all = {0};
     scene.timers = true;
