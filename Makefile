@@ -19,7 +19,7 @@ BOOTSTRAP := scripts/bootstrap
 CTEST := ctest --output-on-failure --no-tests=error
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check check-quick bench bench-full install asan misuse ubsan tsan clang cross cross-smoke check-all mutants fuzz soak coverage verify verify-full verify-mutants readme format format-check tidy clean
+.PHONY: help demo check check-quick bench bench-full install asan misuse ubsan tsan tsan-clang clang cross cross-smoke check-all mutants fuzz soak coverage verify verify-full verify-mutants readme format format-check tidy clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,11 +70,14 @@ ubsan: ## run the tests under UndefinedBehaviorSanitizer and the integer checks 
 	@$(call build,ubsan)
 	@$(call test,ubsan)
 
-tsan: ## run the tests under ThreadSanitizer, by gcc and by clang
+tsan: ## run the tests under ThreadSanitizer (gcc)
 	@$(BOOTSTRAP) build test clang
 	@$(call build,tsan)
-	@$(call build,tsan-clang)
 	@$(call test,tsan)
+
+tsan-clang: ## the same by clang
+	@$(BOOTSTRAP) build test clang
+	@$(call build,tsan-clang)
 	@$(call test,tsan-clang)
 
 cross: ## the tests on other machines: processors, C and C++ libraries, those whose tools are installed (or MACHINES)
@@ -87,7 +90,7 @@ cross-smoke: ## the C tests on 32-bit x86, musl and big-endian s390x
 
 check-all: ## everything: check, clang, sanitizers, misuse, coverage, soak, tidy, all machines, the proof
 	@$(BOOTSTRAP) build test clang tools consumers lint fuzz coverage cross verify
-	@$(MAKE) --no-print-directory check clang asan misuse ubsan tsan coverage fuzz soak format-check tidy
+	@$(MAKE) --no-print-directory check clang asan misuse ubsan tsan tsan-clang coverage fuzz soak format-check tidy
 	@scripts/cross $$(scripts/cross --list | cut -d ' ' -f 1) # by name: none may be left out
 	@scripts/verify
 
