@@ -84,7 +84,7 @@ cross: ## the tests on other machines: processors, C and C++ libraries, those wh
 	@$(BOOTSTRAP) build test
 	@scripts/cross $(MACHINES)
 
-cross-smoke: ## the C tests on 32-bit x86, musl and big-endian s390x
+cross-smoke: ## the C tests on 32-bit x86 and big-endian s390x
 	@$(BOOTSTRAP) build test cross-smoke
 	@scripts/cross --smoke
 
