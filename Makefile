@@ -41,6 +41,7 @@ check: ## build with gcc; run all tests, the README's examples, an installation,
 	@scripts/check-readme
 	@scripts/check-install $(BUILD)/gcc
 	@scripts/check-abi $(BUILD)/gcc
+	@scripts/check-fast-path
 	@scripts/check-hardening $(BUILD)/gcc
 	@scripts/check-consumers $(BUILD)/gcc
 	@scripts/mutants

@@ -114,7 +114,9 @@ static inline lane *lane_in(lane *table, const thread_state *thread)
 static inline lane *lane_mine(const resource *r, const thread_state *thread)
 {
     lane *table = lanes_load_acquire(r, thread->group);
-    return table == NULL || thread->busy != 0 ? NULL : lane_in(table, thread);
+    if (TSMBR_UNLIKELY(table == NULL) || TSMBR_UNLIKELY(thread->busy != 0))
+        return NULL;
+    return lane_in(table, thread);
 }
 
 /* Bump: a block from this thread's lane. False if that has no room, or there is none. */
@@ -129,25 +131,26 @@ static inline bool lane_allocate(const resource *r, size_t bytes, size_t alignme
 {
     thread_state *thread = TSMBR_THREAD;
     lane *l = lane_mine(r, thread);
-    if (l == NULL)
+    if (TSMBR_UNLIKELY(l == NULL))
         return false;
     thread_enter(thread);
     unsigned char *cursor = lane_cursor_load_relaxed(l);
     size_t room = (size_t)(lane_end_load_relaxed(l) - cursor);
     size_t padding = 0;
-    bool fits = place_bump((size_t)(uintptr_t)cursor, room, bytes, alignment, &padding);
-    if (fits) {
-        /*@ assert home != \null && address(cursor) == base(home) + run_at; */
-        /*@ assert run_at + padding + bytes <= run_to; */
-        /*@ assert cursor + padding + bytes == home->allocation_ptr + (run_at + padding + bytes); */
-        lane_cursor_store_relaxed(l, cursor + padding + bytes);
-        /*@ assert run_at == \at(run_at, Pre) + padding + bytes; */
-        /*@ assert chunk_ok(home) && home->allocation_ptr + (run_at - bytes) != \null; */
-        *block = cursor + padding;
-        /*@ assert *block == home->allocation_ptr + (run_at - bytes); */
+    if (TSMBR_UNLIKELY(!place_bump((size_t)(uintptr_t)cursor, room, bytes, alignment, &padding))) {
+        thread_leave(thread);
+        return false;
     }
+    /*@ assert home != \null && address(cursor) == base(home) + run_at; */
+    /*@ assert run_at + padding + bytes <= run_to; */
+    /*@ assert cursor + padding + bytes == home->allocation_ptr + (run_at + padding + bytes); */
+    lane_cursor_store_relaxed(l, cursor + padding + bytes);
+    /*@ assert run_at == \at(run_at, Pre) + padding + bytes; */
+    /*@ assert chunk_ok(home) && home->allocation_ptr + (run_at - bytes) != \null; */
+    *block = cursor + padding;
+    /*@ assert *block == home->allocation_ptr + (run_at - bytes); */
     thread_leave(thread);
-    return fits;
+    return true;
 }
 
 /* A block, and a run of at most `part` bytes behind it that replaces what is left of this one, from chunk c; or

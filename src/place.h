@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "contract.h"
+#include "hints.h"
 
 /* Chunk records sit on lines of this size, which no block shares. */
 #define PLACE_LINE ((size_t)64)
@@ -106,7 +107,8 @@ static inline bool place_bump(size_t cursor, size_t room, size_t bytes, size_t a
     /*@ assert cursor == 0 ==> *padding == 0; */
     /*@ assert alignment == 0 && cursor != 0 ==> *padding == SIZE_MAX + 1 - cursor; */
     /*@ assert power_of_two(alignment) ==> 0 < alignment && *padding == padding(cursor, alignment); */
-    return *padding <= room && bytes - 1 < room - *padding && (alignment & (alignment - 1)) == 0;
+    bool aligns = (alignment & (alignment - 1)) == 0;
+    return TSMBR_LIKELY(aligns) && TSMBR_LIKELY(*padding <= room) && TSMBR_LIKELY(bytes - 1 < room - *padding);
 }
 
 /*@ // A record after the first `capacity` bytes of a chunk: on a line of its own, inside the chunk.

@@ -474,9 +474,26 @@ static TSMBR_COLD void *resource_allocate_slow(resource *r, size_t bytes, size_t
     return block;
 }
 
-/* Beside the lane: from the current chunk, with more for the lane if it may be, or from a new one. Without
- * lanes this is the whole of a call: LoadHead, LoadNext, CarveWon. A NULL upstream is the resource's own,
- * which is looked up only when it is needed. Leaves errno alone. */
+/* Without lanes, the whole of most calls: LoadHead, LoadNext, CarveWon. NULL with nothing changed if r may have
+ * lanes, the chunk has no room, or the race was lost. */
+/*@ requires resource_ok(r) && idle && \valid(lost) && apart((char *)lost, sizeof(*lost));
+  @ requires \separated(lost, r);
+  @ assigns TAKEN, *lost;
+  @ ensures lists: lists_ok;
+  @ ensures no: \result == \null ==> idle;
+  @ ensures yes: \result != \null ==> took(\result, \max(1, bytes), alignment);
+  @*/
+static inline void *resource_allocate_shared(resource *r, size_t bytes, size_t alignment, size_t *lost)
+{
+    if (TSMBR_UNLIKELY((r->flags & TSMBR_SHARED_ONLY) == 0 || !place_alignment_ok(alignment)))
+        return NULL;
+    chunk *c = head_load_acquire(r);
+    return TSMBR_LIKELY(c != NULL) ? chunk_carve(c, place_bytes(bytes), alignment, 1, lost) : NULL;
+}
+
+/* What resource_allocate_shared leaves: from the current chunk, with more for the thread's lane if it may be, or
+ * from a new one. A NULL upstream is the resource's own, which is looked up only when it is needed. `lost` races
+ * are to be counted. Leaves errno alone. */
 /*@ requires resource_ok(r) && thread_apart(r) && lane_ok && idle;
   @ requires upstream == \null || upstream == &no_upstream || upstream == &in_handler || upstream_ok(upstream);
   @ assigns CALL, errno;
@@ -486,14 +503,15 @@ static TSMBR_COLD void *resource_allocate_slow(resource *r, size_t bytes, size_t
   @ ensures errno == \old(errno);
   @*/
 static TSMBR_OUT_OF_LINE void *resource_allocate_beside(resource *r, size_t bytes, size_t alignment,
-                                                        const tsmbr_upstream *upstream)
+                                                        const tsmbr_upstream *upstream, size_t lost)
 {
-    size_t lost = 0;
     bytes = place_bytes(bytes);
+    if ((r->flags & TSMBR_SHARED_ONLY) != 0)
+        return resource_allocate_slow(r, bytes, alignment, upstream, lost);
     chunk *c = head_load_acquire(r);
     /*@ ghost if (c) sees_chunk(c); */
     if (c != NULL && place_alignment_ok(alignment)) {
-        void *block = (r->flags & TSMBR_SHARED_ONLY) != 0 || c->capacity < PLACE_LANES_FROM
+        void *block = c->capacity < PLACE_LANES_FROM
                           ? chunk_carve(c, bytes, alignment, 1, &lost)
                           : tsmbr_lane_serve(r, c, bytes, alignment, upstream != &in_handler, &lost);
         if (block != NULL) {
@@ -528,8 +546,24 @@ static TSMBR_COLD void *refuse(size_t alignment)
     return NULL;
 }
 
-/* The fast path of all three is Bump. A NULL upstream is the resource's own, which is looked up only
- * when it is needed. errno changes only where a request fails. */
+/* What the calls that follow do first is Bump; then, out of its way so that it needs no frame, the shared path. A
+ * NULL upstream is the resource's own, which is looked up only when it is needed. errno changes only where a
+ * request fails. */
+/*@ requires resource_ok(r) && thread_apart(r) && lane_ok && idle;
+  @ requires upstream == \null || upstream == &no_upstream || upstream_ok(upstream);
+  @ assigns CALL, errno;
+  @ ensures lies: run_lies;
+  @ ensures done: settled;
+  @ ensures served: served(\result, \max(1, bytes), alignment);
+  @ ensures \result != \null ==> errno == \old(errno);
+  @*/
+static TSMBR_COLD void *resource_beside_or_refuse(resource *r, size_t bytes, size_t alignment,
+                                                  const tsmbr_upstream *upstream, size_t lost)
+{
+    void *block = resource_allocate_beside(r, bytes, alignment, upstream, lost);
+    return block != NULL ? block : refuse(alignment);
+}
+
 /*@ requires resource_ok(r) && thread_apart(r) && lane_ok && idle;
   @ requires upstream == \null || upstream == &no_upstream || upstream_ok(upstream);
   @ assigns CALL, errno;
@@ -541,8 +575,9 @@ static TSMBR_COLD void *refuse(size_t alignment)
 static TSMBR_OUT_OF_LINE void *resource_allocate_or_refuse(resource *r, size_t bytes, size_t alignment,
                                                            const tsmbr_upstream *upstream)
 {
-    void *block = resource_allocate_beside(r, bytes, alignment, upstream);
-    return block != NULL ? block : refuse(alignment);
+    size_t lost = 0;
+    void *block = resource_allocate_shared(r, bytes, alignment, &lost);
+    return TSMBR_LIKELY(block != NULL) ? block : resource_beside_or_refuse(r, bytes, alignment, upstream, lost);
 }
 
 /*@ requires usable(self) && idle && lane_ok;
@@ -561,11 +596,20 @@ void *CORE(tsmbr_allocate)(tsmbr_resource *self, size_t bytes, size_t alignment)
     return resource_allocate_or_refuse(r, bytes, alignment, NULL);
 }
 
+static TSMBR_COLD void *resource_beside_or_call(resource *r, size_t bytes, size_t alignment,
+                                                tsmbr_fallback *otherwise, void *context, size_t lost)
+{
+    void *block = resource_allocate_beside(r, bytes, alignment, &no_upstream, lost);
+    return block != NULL ? block : otherwise(context, bytes, alignment);
+}
+
 static TSMBR_OUT_OF_LINE void *resource_allocate_or_call(resource *r, size_t bytes, size_t alignment,
                                                          tsmbr_fallback *otherwise, void *context)
 {
-    void *block = resource_allocate_beside(r, bytes, alignment, &no_upstream);
-    return block != NULL ? block : otherwise(context, bytes, alignment);
+    size_t lost = 0;
+    void *block = resource_allocate_shared(r, bytes, alignment, &lost);
+    return TSMBR_LIKELY(block != NULL) ? block
+                                       : resource_beside_or_call(r, bytes, alignment, otherwise, context, lost);
 }
 
 void *CORE(tsmbr_allocate_or_call)(tsmbr_resource *self, size_t bytes, size_t alignment, tsmbr_fallback *otherwise,
@@ -576,6 +620,20 @@ void *CORE(tsmbr_allocate_or_call)(tsmbr_resource *self, size_t bytes, size_t al
     if (lane_allocate(r, bytes, alignment, &block))
         return block;
     return resource_allocate_or_call(r, bytes, alignment, otherwise, context);
+}
+
+/*@ requires resource_ok(r) && thread_apart(r) && lane_ok && idle;
+  @ assigns CALL, errno;
+  @ ensures lies: run_lies;
+  @ ensures done: settled;
+  @ ensures served: served(\result, \max(1, bytes), alignment);
+  @ ensures errno == \old(errno);
+  @*/
+static TSMBR_OUT_OF_LINE void *resource_allocate_or_null(resource *r, size_t bytes, size_t alignment)
+{
+    size_t lost = 0;
+    void *block = resource_allocate_shared(r, bytes, alignment, &lost);
+    return TSMBR_LIKELY(block != NULL) ? block : resource_allocate_beside(r, bytes, alignment, &in_handler, lost);
 }
 
 /*@ requires usable(self) && idle && lane_ok;
@@ -591,7 +649,7 @@ void *CORE(tsmbr_try_allocate)(tsmbr_resource *self, size_t bytes, size_t alignm
     void *block;
     if (lane_allocate(r, bytes, alignment, &block))
         return block;
-    return resource_allocate_beside(r, bytes, alignment, &in_handler);
+    return resource_allocate_or_null(r, bytes, alignment);
 }
 
 /*@ requires usable(self) && idle && lane_ok && (upstream == \null || upstream_ok(upstream));

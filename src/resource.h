@@ -4,14 +4,6 @@
 
 #include "chunk.h"
 
-#if defined(__GNUC__)
-#define TSMBR_COLD __attribute__((noinline, cold))
-#define TSMBR_OUT_OF_LINE __attribute__((noinline))
-#else
-#define TSMBR_COLD
-#define TSMBR_OUT_OF_LINE
-#endif
-
 /* `bytes`, and what tables of lanes take: so that in a chunk one thread's blocks of `bytes` bytes in all fit. */
 size_t tsmbr_resource_with_tables(const resource *r, size_t bytes);
 

@@ -254,6 +254,85 @@ private:
     tsmbr_resource resource_;
 };
 
+// An upstream of tsmbr.h as a std::pmr::memory_resource.
+class upstream_memory : public std::pmr::memory_resource
+{
+public:
+    // The upstream must outlive this.
+    explicit upstream_memory(const tsmbr_upstream *upstream) noexcept : upstream_(upstream) {}
+
+protected:
+    void *do_allocate(std::size_t bytes, std::size_t alignment) override
+    {
+        if (void *const ptr = upstream_->allocate(upstream_->context, at_least_one(bytes), alignment))
+            return ptr;
+#if TSMBR_EXCEPTIONS
+        throw std::bad_alloc();
+#else
+        std::terminate();
+#endif
+    }
+
+    void do_deallocate(void *ptr, std::size_t bytes, std::size_t alignment) override
+    {
+        upstream_->deallocate(upstream_->context, ptr, at_least_one(bytes), alignment);
+    }
+
+    bool do_is_equal(const std::pmr::memory_resource &other) const noexcept override
+    {
+        return this == &other;
+    }
+
+private:
+    static constexpr std::size_t at_least_one(std::size_t bytes) noexcept
+    {
+        return bytes == 0 ? 1 : bytes;
+    }
+
+    const tsmbr_upstream *upstream_;
+};
+
+namespace detail
+{
+
+// One that is never destroyed: static objects may use it in their destructors.
+class lasting_upstream_memory
+{
+public:
+    explicit lasting_upstream_memory(const tsmbr_upstream *upstream) noexcept
+        : memory_(::new (static_cast<void *>(storage_)) upstream_memory(upstream))
+    {
+    }
+    std::pmr::memory_resource *get() const noexcept { return memory_; }
+
+private:
+    alignas(upstream_memory) unsigned char storage_[sizeof(upstream_memory)];
+    std::pmr::memory_resource *memory_;
+};
+
+} // namespace detail
+
+// For a constructor's upstream: chunks on huge pages, with their pages there already, or between pages that nobody
+// can touch. See tsmbr_system_upstream, tsmbr_prefault_upstream and tsmbr_guarded_upstream. What a C resource has
+// by default is system_memory(); the classes here have std::pmr::get_default_resource(), as standard ones do.
+inline std::pmr::memory_resource *system_memory() noexcept
+{
+    static const detail::lasting_upstream_memory memory(tsmbr_system_upstream());
+    return memory.get();
+}
+
+inline std::pmr::memory_resource *prefault_memory() noexcept
+{
+    static const detail::lasting_upstream_memory memory(tsmbr_prefault_upstream());
+    return memory.get();
+}
+
+inline std::pmr::memory_resource *guarded_memory() noexcept
+{
+    static const detail::lasting_upstream_memory memory(tsmbr_guarded_upstream());
+    return memory.get();
+}
+
 // A lane of a shared resource as a std::pmr::memory_resource, for one thread, task or fiber at a time.
 // Its blocks live as long as those of the shared resource. release or reset of that ends the lane:
 // call reopen before the next use. Otherwise see tsmbr_lane in tsmbr.h.
@@ -279,10 +358,10 @@ public:
 protected:
     void *do_allocate(std::size_t bytes, std::size_t alignment) override
     {
-        void *const ptr = tsmbr_lane_try_allocate(&lane_, bytes, alignment);
-        if (TSMBR_LIKELY(ptr != nullptr))
-            return ptr;
-        return shared_->allocate(bytes, alignment);
+        void *block;
+        if (TSMBR_LIKELY(tsmbr_lane_bump(&lane_, bytes, alignment, &block)))
+            return block;
+        return allocate_slow(bytes, alignment);
     }
 
     void do_deallocate(void *, std::size_t, std::size_t) noexcept override {}
@@ -290,6 +369,12 @@ protected:
     bool do_is_equal(const std::pmr::memory_resource &other) const noexcept override { return this == &other; }
 
 private:
+    TSMBR_NOINLINE void *allocate_slow(std::size_t bytes, std::size_t alignment)
+    {
+        void *const ptr = tsmbr_lane_refill(&lane_, bytes, alignment);
+        return ptr != nullptr ? ptr : shared_->allocate(bytes, alignment);
+    }
+
     thread_safe_monotonic_buffer_resource *shared_;
     tsmbr_lane lane_;
 };

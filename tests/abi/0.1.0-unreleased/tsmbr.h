@@ -154,12 +154,22 @@
 #define TSMBR_VERSION (TSMBR_VERSION_MAJOR * 10000 + TSMBR_VERSION_MINOR * 100 + TSMBR_VERSION_PATCH)
 #define TSMBR_VERSION_STRING "0.1.0"
 
+/* Calls go where the loader says, not by way of a stub that jumps there: a jump less for each block. */
+#if defined(__ELF__) && defined(__has_attribute)
+#if __has_attribute(__noplt__)
+#define TSMBR_DIRECT __attribute__((__noplt__))
+#endif
+#endif
+#ifndef TSMBR_DIRECT
+#define TSMBR_DIRECT
+#endif
+
 #if defined(_WIN32) && defined(TSMBR_BUILD_SHARED)
 #define TSMBR_API __declspec(dllexport)
 #elif defined(_WIN32) && defined(TSMBR_USE_SHARED)
 #define TSMBR_API __declspec(dllimport)
 #elif defined(__GNUC__)
-#define TSMBR_API __attribute__((__visibility__("default")))
+#define TSMBR_API TSMBR_DIRECT __attribute__((__visibility__("default")))
 #else
 #define TSMBR_API
 #endif
@@ -470,19 +480,26 @@ TSMBR_API TSMBR_MUST_USE TSMBR_ALIGNED_BY(3) void *tsmbr_lane_refill(tsmbr_lane 
 TSMBR_API TSMBR_MUST_USE TSMBR_ALIGNED_BY(3) void *tsmbr_lane_extend(tsmbr_lane *lane, size_t bytes,
                                                                      size_t alignment);
 
+/* For the two functions below: a block from the lane's own bytes. False with nothing changed if they are too few,
+ * for zero bytes, which count as one, and for an alignment that is none: those go the long way. */
+TSMBR_MUST_USE static inline bool tsmbr_lane_bump(tsmbr_lane *lane, size_t bytes, size_t alignment, void **block)
+{
+    size_t room = TSMBR_CAST(size_t, lane->end - lane->cursor);
+    size_t padding = (0 - TSMBR_ADDRESS(lane->cursor)) & (alignment - 1);
+    if (padding > room || bytes - 1 >= room - padding || (alignment & (alignment - 1)) != 0)
+        return false;
+    unsigned char *begin = lane->cursor + padding;
+    lane->cursor = begin + bytes;
+    *block = begin;
+    return true;
+}
+
 /* tsmbr_try_allocate from the lane: NULL where an upstream would be asked. Leaves errno alone. */
 TSMBR_MUST_USE TSMBR_ALIGNED_BY(3) static inline void *tsmbr_lane_try_allocate(tsmbr_lane *lane, size_t bytes,
                                                                                size_t alignment)
 {
-    size_t room = TSMBR_CAST(size_t, lane->end - lane->cursor);
-    size_t padding = (0 - TSMBR_ADDRESS(lane->cursor)) & (alignment - 1);
-    /* Zero bytes, which count as one, and an alignment that is none go the long way. */
-    if (padding <= room && bytes - 1 < room - padding && (alignment & (alignment - 1)) == 0) {
-        unsigned char *block = lane->cursor + padding;
-        lane->cursor = block + bytes;
-        return block;
-    }
-    return tsmbr_lane_refill(lane, bytes, alignment);
+    void *block;
+    return tsmbr_lane_bump(lane, bytes, alignment, &block) ? block : tsmbr_lane_refill(lane, bytes, alignment);
 }
 
 /* tsmbr_allocate from the lane. Errors as there.
@@ -491,14 +508,8 @@ TSMBR_MUST_USE TSMBR_ALIGNED_BY(3) static inline void *tsmbr_lane_try_allocate(t
 TSMBR_MUST_USE TSMBR_ALIGNED_BY(3) static inline void *tsmbr_lane_allocate(tsmbr_lane *lane, size_t bytes,
                                                                            size_t alignment)
 {
-    size_t room = TSMBR_CAST(size_t, lane->end - lane->cursor);
-    size_t padding = (0 - TSMBR_ADDRESS(lane->cursor)) & (alignment - 1);
-    if (padding <= room && bytes - 1 < room - padding && (alignment & (alignment - 1)) == 0) {
-        unsigned char *block = lane->cursor + padding;
-        lane->cursor = block + bytes;
-        return block;
-    }
-    return tsmbr_lane_extend(lane, bytes, alignment);
+    void *block;
+    return tsmbr_lane_bump(lane, bytes, alignment, &block) ? block : tsmbr_lane_extend(lane, bytes, alignment);
 }
 
 /* ------------------------------------------------------------------------------ statistics -- */
