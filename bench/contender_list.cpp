@@ -2,6 +2,7 @@
 #include "contender_list.hpp"
 
 #include "contenders.hpp"
+#include "controls.hpp"
 #include "malloc_family.hpp"
 #include "other_arenas.hpp"
 #include "workloads.hpp"
@@ -64,8 +65,10 @@ std::vector<contender_entry> list_contenders(std::vector<std::string> &missing)
 #else
     missing.push_back("left out: tsmbr_lane, this version of tsmbr.h has no explicit lanes");
 #endif
+    add<tsmbr_lane_resources>(list);
     add<tsmbr_default>(list);
     add<tsmbr_adapter>(list);
+    add<tsmbr_adapter_over_system>(list);
     add<tsmbr_shared_only>(list);
     add<pmr_private>(list);
     add<pmr_mutex>(list);
@@ -86,6 +89,8 @@ std::vector<contender_entry> list_contenders(std::vector<std::string> &missing)
     add_general<general::tcmalloc>(list);
     add_general<general::tbb>(list);
     add<raw_bump>(list);
+    add<raw_bump_moved>(list);
+    add<raw_bump_huge>(list);
     add<raw_cas>(list);
     return list;
 }

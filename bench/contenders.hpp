@@ -13,7 +13,8 @@
 // Allocator, finish and reset are on the clock. Each is called as its users call it: a pmr resource
 // through a std::pmr::memory_resource * of unknown type, a C function by its name.
 //
-// Not here: the malloc family (malloc_family.hpp), arenas of other libraries (other_arenas.hpp).
+// Not here: the malloc family (malloc_family.hpp), arenas of other libraries (other_arenas.hpp), the controls
+// (controls.hpp).
 #ifndef TSMBR_BENCH_CONTENDERS_HPP
 #define TSMBR_BENCH_CONTENDERS_HPP
 
@@ -21,6 +22,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <deque>
+#include <memory>
 #include <memory_resource>
 #include <mutex>
 #include <optional>
@@ -72,11 +74,10 @@ public:
     {
         tsmbr_config config = {};
         config.flags = Flags;
-        if (!e.own_memory) {
-            // One chunk serves a whole round. It is obtained here, because later all would ask together.
-            config.upstream = &upstream_;
+        if (e.told || !e.own_memory)
             config.initial_size = e.round_bytes + e.round_bytes / 8;
-        }
+        if (!e.own_memory) // one chunk serves a whole round, obtained here, because later all would ask together
+            config.upstream = &upstream_;
         if (tsmbr_init(&resource_, &config) != 0)
             std::abort();
         if (!e.own_memory && tsmbr_allocate(&resource_, 1, 1) != nullptr)
@@ -122,16 +123,19 @@ private:
 using tsmbr_default = tsmbr_plain<0>;
 using tsmbr_shared_only = tsmbr_plain<TSMBR_SHARED_ONLY>;
 
-// The same as a drop-in for std::pmr.
-class tsmbr_adapter : public nothing_owed
+// The same as a drop-in for std::pmr, over its default upstream, or over the C resource's.
+template <bool OverSystem>
+class tsmbr_pmr : public nothing_owed
 {
 public:
-    static constexpr const char *name = "tsmbr_pmr_adapter";
+    static constexpr const char *name = OverSystem ? "tsmbr_pmr_system" : "tsmbr_pmr_adapter";
     static constexpr bool shared = true;
-    explicit tsmbr_adapter(const environment &e)
+    explicit tsmbr_pmr(const environment &e)
     {
         if (e.own_memory) {
-            resource_.emplace();
+            tsmbr::options wanted;
+            wanted.initial_size = e.told ? e.round_bytes + e.round_bytes / 8 : 0;
+            resource_.emplace(wanted, OverSystem ? tsmbr::system_memory() : nullptr);
             return;
         }
         resource_.emplace(e.round_bytes + e.round_bytes / 8, &memory_);
@@ -146,11 +150,15 @@ public:
     }
     void reset() { resource_->reset(); }
     std::pmr::memory_resource *resource(unsigned) { return any(&*resource_); }
+    tsmbr::thread_safe_monotonic_buffer_resource &native() { return *resource_; }
 
 private:
     region_upstream memory_;
     alignas(apart) std::optional<tsmbr::thread_safe_monotonic_buffer_resource> resource_;
 };
+
+using tsmbr_adapter = tsmbr_pmr<false>;
+using tsmbr_adapter_over_system = tsmbr_pmr<true>;
 
 #if defined(TSMBR_HAS_LANES)
 // One resource, and in each thread an explicit lane on it, open for a round.
@@ -211,6 +219,42 @@ private:
 };
 #endif
 
+// The same as memory resources.
+class tsmbr_lane_resources
+{
+public:
+    static constexpr const char *name = "tsmbr_lane_resource";
+    static constexpr bool shared = false;
+    static constexpr bool frees_each = false;
+    explicit tsmbr_lane_resources(const environment &e) : common_(e)
+    {
+        for (unsigned thread = 0; thread < e.threads; ++thread)
+            seats_.emplace_back(common_.native());
+    }
+    auto allocator(unsigned thread)
+    {
+        return [resource = any(&seats_[thread].lane)](std::size_t bytes, std::size_t alignment) {
+            return resource->allocate(bytes, alignment);
+        };
+    }
+    void finish(unsigned) {}
+    void reset()
+    {
+        for (seat &s : seats_)
+            s.lane.forget();
+        common_.reset();
+    }
+    std::pmr::memory_resource *resource(unsigned thread) { return any(&seats_[thread].lane); }
+
+private:
+    struct alignas(apart) seat {
+        explicit seat(tsmbr::thread_safe_monotonic_buffer_resource &shared) : lane(shared) {}
+        tsmbr::lane_resource lane;
+    };
+    tsmbr_adapter common_;
+    std::deque<seat> seats_;
+};
+
 // --------------------------------------------------------------------------- standard library --
 
 // One arena for each thread, no sharing: who picks this glues the results together by hand.
@@ -223,7 +267,9 @@ public:
     {
         for (unsigned thread = 0; thread < e.threads; ++thread) {
             seat &s = seats_.emplace_back();
-            if (e.own_memory) {
+            if (e.told) {
+                s.resource.emplace(e.round_bytes / e.threads + e.round_bytes / e.threads / 8);
+            } else if (e.own_memory) {
                 s.resource.emplace();
             } else {
                 const part p = part_of(e, thread);
@@ -332,130 +378,6 @@ public:
 private:
     region_upstream memory_;
     alignas(apart) std::optional<std::pmr::synchronized_pool_resource> resource_;
-};
-
-// ------------------------------------------------------------------------------------ control --
-
-// The least a thread can do: move a pointer of its own, and call a function where the memory ends. How
-// this row scales is what the machine gave.
-class raw_bump : public nothing_owed
-{
-public:
-    static constexpr const char *name = "raw_bump";
-    static constexpr bool shared = false;
-    explicit raw_bump(const environment &e)
-    {
-        for (unsigned thread = 0; thread < e.threads; ++thread) {
-            seat &s = seats_.emplace_back();
-            if (!e.own_memory) {
-                const part p = part_of(e, thread);
-                s.pieces.push_back({p.begin, p.bytes});
-            }
-        }
-        e_own_ = e.own_memory;
-    }
-    raw_bump(const raw_bump &) = delete;
-    raw_bump &operator=(const raw_bump &) = delete;
-    ~raw_bump()
-    {
-        for (seat &s : seats_)
-            for (const part &p : s.pieces)
-                if (e_own_)
-                    std::free(p.begin);
-    }
-    auto allocator(unsigned thread)
-    {
-        return
-            [s = &seats_[thread]](std::size_t bytes, std::size_t alignment) { return take(*s, bytes, alignment); };
-    }
-    void reset()
-    {
-        for (seat &s : seats_) {
-            s.cursor = s.end = 0;
-            s.used = 0;
-        }
-    }
-    std::pmr::memory_resource *resource(unsigned thread) { return any(&seats_[thread].as_pmr); }
-
-private:
-    struct seat;
-    struct call {
-        seat *s;
-        void *operator()(std::size_t bytes, std::size_t alignment) const { return take(*s, bytes, alignment); }
-    };
-    struct alignas(apart) seat {
-        std::uintptr_t cursor = 0;
-        std::uintptr_t end = 0;
-        std::size_t used = 0; // pieces before the present one, and that
-        std::vector<part> pieces;
-        resource_of<call> as_pmr{call{this}};
-    };
-    static void *take(seat &s, std::size_t bytes, std::size_t alignment)
-    {
-        const std::uintptr_t at = align_up_address(s.cursor, alignment);
-        if (__builtin_expect(at + bytes > s.end, 0))
-            return refill(s, bytes, alignment);
-        s.cursor = at + bytes;
-        return reinterpret_cast<void *>(at);
-    }
-    static std::uintptr_t align_up_address(std::uintptr_t at, std::size_t alignment)
-    {
-        return (at + alignment - 1) & ~(std::uintptr_t{alignment} - 1);
-    }
-    __attribute__((__noinline__, __cold__)) static void *refill(seat &s, std::size_t bytes, std::size_t alignment)
-    {
-        constexpr std::size_t piece = std::size_t{1} << 20;
-        if (s.used == s.pieces.size())
-            s.pieces.push_back({static_cast<unsigned char *>(std::malloc(piece)), piece});
-        const part &p = s.pieces[s.used++];
-        if (p.begin == nullptr || p.bytes < bytes + alignment)
-            std::abort();
-        s.cursor = reinterpret_cast<std::uintptr_t>(p.begin);
-        s.end = s.cursor + p.bytes;
-        return take(s, bytes, alignment);
-    }
-
-    std::deque<seat> seats_;
-    bool e_own_ = false;
-};
-
-// The floor under every shared path: one compare-and-swap on one word, and nothing besides. Warm memory only.
-class raw_cas : public nothing_owed
-{
-public:
-    static constexpr const char *name = "raw_cas";
-    static constexpr bool shared = true;
-    explicit raw_cas(const environment &e)
-        : begin_(reinterpret_cast<std::uintptr_t>(region())), end_(begin_ + part_of(e, 0).bytes * e.threads)
-    {
-        reset();
-    }
-    auto allocator(unsigned) { return call{this}; }
-    void reset() { cursor_.store(begin_, std::memory_order_relaxed); }
-    std::pmr::memory_resource *resource(unsigned) { return any(&as_pmr_); }
-
-private:
-    struct call {
-        raw_cas *self;
-        void *operator()(std::size_t bytes, std::size_t alignment) const { return self->take(bytes, alignment); }
-    };
-    void *take(std::size_t bytes, std::size_t alignment)
-    {
-        std::uintptr_t seen = cursor_.load(std::memory_order_relaxed);
-        for (;;) {
-            const std::uintptr_t at = (seen + alignment - 1) & ~(std::uintptr_t{alignment} - 1);
-            if (at + bytes > end_)
-                std::abort();
-            if (cursor_.compare_exchange_weak(seen, at + bytes, std::memory_order_acquire,
-                                              std::memory_order_relaxed))
-                return reinterpret_cast<void *>(at);
-        }
-    }
-
-    const std::uintptr_t begin_;
-    const std::uintptr_t end_;
-    alignas(apart) std::atomic<std::uintptr_t> cursor_{0};
-    alignas(apart) resource_of<call> as_pmr_{call{this}};
 };
 
 } // namespace bench

@@ -29,6 +29,7 @@ struct environment {
     bool own_memory;         // constructed as users construct it; else over the region
     bool frees;              // blocks are freed one by one by who has to, so their addresses are kept
     std::size_t thread_blocks;
+    bool told; // with own_memory: who can be told how large a round is was told
 };
 
 // Memory that has been touched before. On huge pages where they can be had: the TLBs of two cores hold

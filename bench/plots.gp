@@ -6,8 +6,8 @@ set key outside right top
 set grid y
 cells = data . "/results.tsv"
 
-rows = "tsmbr_lane tsmbr_allocate tsmbr_pmr_adapter tsmbr_shared_only pmr_private pmr_mutex pmr_sync_pool "\
-     . "boost_mutex protobuf_arena glibc_malloc jemalloc mimalloc tcmalloc tbbmalloc raw_bump raw_cas"
+rows = "tsmbr_lane tsmbr_lane_resource tsmbr_allocate tsmbr_pmr_adapter tsmbr_pmr_system tsmbr_shared_only pmr_private pmr_mutex pmr_sync_pool "\
+     . "boost_mutex protobuf_arena glibc_malloc jemalloc mimalloc tcmalloc tbbmalloc raw_bump raw_bump_huge raw_cas"
 # Those of them with a cell where `condition` holds: awk's, over workload bytes alignment threads extent row.
 shown(condition) = system(sprintf("awk -F'\t' -v rows='%s' '%s { seen[$6] = 1 } "\
                  . "END { n = split(rows, row, \" \"); for (i = 1; i <= n; i++) if (row[i] in seen) print row[i] }' '%s'", \
@@ -38,7 +38,7 @@ plot for [row in shown(group)] pick(group, row) using 4:7 \
 
 set output plots . "/frame_threads.svg"
 set title "Frames of 1 MiB a thread, mixed sizes, everything default"
-group = '$1 == "frame"'
+group = '$1 == "frame" && $5 == 0'
 plot for [row in shown(group)] pick(group, row) using 4:7 \
     with linespoints lw width(row) dt dash(row) title row noenhanced
 

@@ -2,6 +2,7 @@
 #include "report.hpp"
 
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <map>
 #include <set>
@@ -58,7 +59,7 @@ std::string title_of(const shape &s)
     case workload::cold:
         return "cold, " + size + ", " + std::to_string(s.extent) + " MiB";
     case workload::frame:
-        return "frames of 1 MiB a thread, " + size;
+        return "frames of 1 MiB a thread, " + size + (s.extent != 0 ? ", told beforehand" : "");
     case workload::containers:
         return "std::pmr map of strings to vectors, per insertion";
     default:
@@ -115,6 +116,12 @@ void print_spread(const results &r)
         fewest, 100 * quantile(spreads, 0.5), 100 * quantile(spreads, 0.9));
 }
 
+// Rows that are no way to get memory from somewhere.
+bool is_control(const std::string &row)
+{
+    return row.compare(0, 4, "raw_") == 0;
+}
+
 } // namespace
 
 void print_machine(const std::string &command, const std::vector<std::string> &missing)
@@ -129,6 +136,8 @@ void print_machine(const std::string &command, const std::vector<std::string> &m
 #endif
     std::printf("library   tsmbr %d.%d.%d\n", version / 10000, version / 100 % 100, version % 100);
     std::printf("command   %s\n", command.c_str());
+    if (const char *const commit = std::getenv("BENCH_COMMIT"))
+        std::printf("commit    %s\n", commit);
     for (const std::string &line : missing)
         std::printf("%s\n", line.c_str());
     (void)std::fflush(stdout);
@@ -153,6 +162,33 @@ void print_tables(const results &r, const std::vector<contender_entry> &rows)
     if (!columns.empty())
         print_table(r, rows, columns);
     print_spread(r);
+}
+
+void print_rivals(const results &r, const std::vector<contender_entry> &rows, const std::string &ours)
+{
+    constexpr double tie = 1.05; // less is not told apart from noise
+    std::printf("\nWho is faster than %s by more than %.0f %%, and how many times\n", ours.c_str(),
+                100 * (tie - 1));
+    bool any = false;
+    for (const auto &cell : r.cells()) {
+        const double ns = r.at(cell.first, ours);
+        std::string faster;
+        for (const contender_entry &row : rows) {
+            const double theirs = r.at(cell.first, row.name);
+            if (theirs <= 0 || ns < tie * theirs || is_control(row.name) || row.name.compare(0, 6, "tsmbr_") == 0)
+                continue;
+            char times[32];
+            (void)std::snprintf(times, sizeof times, " %.2f", ns / theirs);
+            faster += (faster.empty() ? "" : ", ") + row.name + times;
+        }
+        if (faster.empty())
+            continue;
+        any = true;
+        std::printf("  %-60s%3u thread%-3s%s\n", title_of(cell.first).c_str(), cell.first.threads,
+                    cell.first.threads == 1 ? "" : "s", faster.c_str());
+    }
+    if (!any)
+        std::printf("  nobody\n");
 }
 
 void print_warning(const results &r)

@@ -17,6 +17,9 @@ void print_machine(const std::string &command, const std::vector<std::string> &m
 // Medians, and next to each its ratio to the table's mark.
 void print_tables(const results &r, const std::vector<contender_entry> &rows);
 
+// In which cells who is faster than `ours`: libraries only, no controls.
+void print_rivals(const results &r, const std::vector<contender_entry> &rows, const std::string &ours);
+
 // Says so if the threads of the control did not have a core each: then nothing here is to be quoted.
 void print_warning(const results &r);
 

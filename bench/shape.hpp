@@ -35,8 +35,8 @@ struct shape {
     std::size_t bytes;     // of a block, or mixed_sizes
     std::size_t alignment; // of every block
     unsigned threads;
-    std::size_t extent; // cold: MiB of all blocks; warm: the same if not as usual; index: 1 for the headers of C++
-                        // alone; else 0
+    std::size_t extent; // cold: MiB of all blocks; warm: the same if not as usual; frame: 1 if who can be told how
+                        // large a frame is was told; index: 1 for the headers of C++ alone; else 0
 
     // All that tells one cell from another, sorted as tables are.
     auto key() const { return std::make_tuple(what, bytes, alignment, extent, threads); }

@@ -11,31 +11,45 @@ namespace bench
 namespace
 {
 
-// a / b; 0 if one of them is not known.
-double ratio(double a, double b)
+// A ratio of medians, and what it would be between the quartiles that lie farthest apart and nearest.
+struct range {
+    double middle = 0; // 0: not known
+    double low = 0;
+    double high = 0;
+};
+
+range ratio(const results &r, const shape &above, const std::string &of, const shape &below, const std::string &to)
 {
-    return a > 0 && b > 0 ? a / b : 0;
+    range got;
+    if (r.at(above, of) <= 0 || r.at(below, to) <= 0)
+        return got;
+    got.middle = r.at(above, of) / r.at(below, to);
+    got.low = r.at(above, of, 0.25) / r.at(below, to, 0.75);
+    got.high = r.at(above, of, 0.75) / r.at(below, to, 0.25);
+    return got;
 }
 
-void print_line(const char *what, double got, bool at_most, double wanted, int digits = 2)
+void print_line(const char *what, const range &got, bool at_most, double wanted, int digits = 2)
 {
-    char sign = at_most ? '<' : '>';
-    if (!(got > 0)) {
-        std::printf("%-72s%10s   %c= %-8.*f-\n", what, "-", sign, digits, wanted);
+    const char sign = at_most ? '<' : '>';
+    if (got.middle <= 0) {
+        std::printf("%-64s%9s%17s   %c= %-8.*f-\n", what, "-", "", sign, digits, wanted);
         return;
     }
-    const bool met = at_most ? got <= wanted : got >= wanted;
-    std::printf("%-72s%10.*f   %c= %-8.*f%s\n", what, digits, got, sign, digits, wanted, met ? "yes" : "no");
+    char span[32] = "counted";
+    if (got.low > 0)
+        (void)std::snprintf(span, sizeof span, "%.*f - %.*f", digits, got.low, digits, got.high);
+    const bool met = at_most ? got.middle <= wanted : got.middle >= wanted;
+    std::printf("%-64s%9.*f%17s   %c= %-8.*f%s\n", what, digits, got.middle, span, sign, digits, wanted,
+                met ? "yes" : "no");
 }
 
-double best_general(const results &r, const shape &s, const std::vector<contender_entry> &rows)
+std::string best_general(const results &r, const shape &s, const std::vector<contender_entry> &rows)
 {
-    double best = 0;
-    for (const contender_entry &row : rows) {
-        const double ns = row.general ? r.at(s, row.name) : 0;
-        if (ns > 0 && (best <= 0 || ns < best))
-            best = ns;
-    }
+    std::string best;
+    for (const contender_entry &row : rows)
+        if (row.general && r.at(s, row.name) > 0 && (best.empty() || r.at(s, row.name) < r.at(s, best)))
+            best = row.name;
     return best;
 }
 
@@ -55,33 +69,35 @@ void print_targets(const results &r, const counts &c, const std::vector<contende
     const shape two_like_many = warm_cell_like_64(2);
     const shape cold = cold_cell();
     const char *const ours = "tsmbr_allocate";
-    std::printf("\n%-72s%10s   %-11s%s\n", "targets: medians of this run, 64-byte blocks unless said", "ratio",
-                "wanted", "met");
-    print_line("explicit lane / raw bump, warm, 1 thread, ns",
-               ratio(r.at(one, "tsmbr_lane"), r.at(one, "raw_bump")), true, 1.15);
-    print_line("tsmbr_allocate / pmr monotonic, warm, 1 thread, ns",
-               ratio(r.at(one, ours), r.at(one, "pmr_private")), true, 0.9);
-    print_line("pmr adapter / pmr monotonic, warm, 1 thread, ns",
-               ratio(r.at(one, "tsmbr_pmr_adapter"), r.at(one, "pmr_private")), true, 1.0);
-    print_line("2 threads, one resource / 2 private pmr, warm, throughput",
-               ratio(r.at(two, "pmr_private"), r.at(two, ours)), false, 1.0);
+    const char *const pmr = "pmr_private";
+    std::printf("\n%-64s%9s%17s   %-11s%s\n", "targets: medians of this run, 64-byte blocks unless said", "ratio",
+                "quartiles", "wanted", "met");
+    print_line("explicit lane / raw bump, warm, 1 thread, ns", ratio(r, one, "tsmbr_lane", one, "raw_bump"), true,
+               1.15);
+    print_line("tsmbr_allocate / pmr monotonic, warm, 1 thread, ns", ratio(r, one, ours, one, pmr), true, 0.9);
+    print_line("pmr adapter / pmr monotonic, warm, 1 thread, ns", ratio(r, one, "tsmbr_pmr_adapter", one, pmr),
+               true, 1.0);
+    print_line("2 threads, one resource / 2 private pmr, warm, throughput", ratio(r, two, pmr, two, ours), false,
+               1.0);
     print_line("2 threads, one resource / shared path only, warm, throughput",
-               ratio(r.at(two, "tsmbr_shared_only"), r.at(two, ours)), false, 20);
-    print_line("64 threads / 2 threads, one resource, warm, 64 MiB, throughput",
-               ratio(r.at(two_like_many, ours), r.at(many, ours)), false, 0.9);
+               ratio(r, two, "tsmbr_shared_only", two, ours), false, 20);
+    print_line("64 threads / 2 threads, one resource, 64 MiB, throughput",
+               ratio(r, two_like_many, ours, many, ours), false, 0.9);
     print_line("  the same of the control: what the machine gives",
-               ratio(r.at(two_like_many, "raw_bump"), r.at(many, "raw_bump")), false, 0.9);
-    print_line("pmr monotonic over malloc / ours, cold, 512 MiB of 32 bytes, ns",
-               ratio(r.at(cold, "pmr_private"), r.at(cold, ours)), false, 3);
+               ratio(r, two_like_many, "raw_bump", many, "raw_bump"), false, 0.9);
+    print_line("pmr monotonic over malloc / ours, cold, 512 MiB of 32 B, ns", ratio(r, cold, pmr, cold, ours),
+               false, 3);
     print_line("best of the malloc family / ours, cold, the same, ns",
-               ratio(best_general(r, cold, rows), r.at(cold, ours)), false, 3);
+               ratio(r, cold, best_general(r, cold, rows), cold, ours), false, 3);
+    print_line("  pmr monotonic / a bare loop on huge pages, cold: the machine",
+               ratio(r, cold, pmr, cold, "raw_bump_huge"), false, 3);
     print_line("shared path only / pmr monotonic, warm, 1 thread, ns",
-               ratio(r.at(one, "tsmbr_shared_only"), r.at(one, "pmr_private")), true, 1.6);
-    print_line("  the same of a bare compare-and-swap: what the machine gives",
-               ratio(r.at(one, "raw_cas"), r.at(one, "pmr_private")), true, 1.6);
-    print_line("shared read-modify-writes per block, 16 threads, counted", count_of(c, "default_rmw_16"), true,
-               1.0 / 256, 5);
-    print_line("held / asked, 1 GiB by 16 threads, counted", count_of(c, "held_over_asked"), true, 1.10, 3);
+               ratio(r, one, "tsmbr_shared_only", one, pmr), true, 1.6);
+    print_line("  the same of a bare compare-and-swap: what the machine gives", ratio(r, one, "raw_cas", one, pmr),
+               true, 1.6);
+    print_line("shared read-modify-writes per block, 16 threads", {count_of(c, "default_rmw_16")}, true, 1.0 / 256,
+               5);
+    print_line("held / asked, 1 GiB by 16 threads", {count_of(c, "held_over_asked")}, true, 1.10, 3);
 }
 
 models make_models(const results &r, const counts &c)

@@ -31,6 +31,7 @@ using bench::workload;
 constexpr std::size_t default_repetitions = 7;
 
 struct settings {
+    bench::clock_type::time_point begin = bench::clock_type::now();
     bool full = false;
     bool all_runs = true;   // no flag leaves some out
     bool own_report = true; // none if Google Benchmark's was asked for
@@ -53,25 +54,28 @@ std::vector<shape> cells_of(bool full)
     if (!full) {
         add(workload::warm, 16, 8, {1, 2});
         add(workload::warm, mixed_sizes, 8, {1, 2});
-        add(workload::warm, 64, 64, {2});
         add(workload::cold, 64, 8, {2}, 64);
         add(workload::frame, mixed_sizes, 8, {2});
+        add(workload::frame, mixed_sizes, 8, {2}, 1);
         add(workload::containers, mixed_sizes, 8, {2});
         add(workload::index, mixed_sizes, 8, {2}, 1);
         return cells;
     }
     for (const std::size_t bytes : {std::size_t{16}, std::size_t{256}, std::size_t{4096}, mixed_sizes})
         add(workload::warm, bytes, 8, {1, 2, 8, 64});
-    for (const std::size_t bytes : {std::size_t{64}, mixed_sizes})
+    for (const std::size_t bytes :
+         {std::size_t{16}, std::size_t{64}, std::size_t{256}, std::size_t{4096}, mixed_sizes})
         for (const std::size_t alignment : {std::size_t{16}, std::size_t{64}})
-            add(workload::warm, bytes, alignment, {1, 2});
+            if (bytes >= alignment || bytes == mixed_sizes) // else it is the cell of a larger size
+                add(workload::warm, bytes, alignment, {1, 2});
     const std::vector<std::size_t> cold_bytes = {16, 64, 256, 4096, mixed_sizes};
     for (const std::size_t bytes : cold_bytes)
         add(workload::cold, bytes, 8, {1, 2, 8, 64}, 128);
     add(workload::frame, mixed_sizes, 8, {1, 2, 8, 64});
+    add(workload::frame, mixed_sizes, 8, {1, 2, 8, 64}, 1);
     add(workload::containers, mixed_sizes, 8, {1, 2, 8, 64});
     add(workload::index, mixed_sizes, 8, {1, 2, 8}, 1);
-    add(workload::index, mixed_sizes, 8, {2}, 0);
+    add(workload::index, mixed_sizes, 8, {1, 2}, 0);
     return cells;
 }
 
@@ -79,6 +83,16 @@ bool takes_part(const contender_entry &entry, const shape &s, bool full)
 {
     if (entry.name == "raw_cas")
         return s.what == workload::warm && s.extent == 0;
+    if (entry.name == "raw_bump_moved")
+        return s.what == workload::warm && s.extent == 0 && s.threads > 1;
+    // Where it is fresh it matters where memory comes from.
+    if (entry.name == "raw_bump_huge")
+        return s.what == workload::cold;
+    if (entry.name == "tsmbr_pmr_system")
+        return s.what == workload::cold || s.what == workload::index;
+    // Who can be told a frame's size, and the control.
+    if (s.what == workload::frame && s.extent != 0)
+        return entry.name == "pmr_private" || entry.name == "raw_bump" || entry.name.rfind("tsmbr_", 0) == 0;
     if (s.what == workload::index)
         return entry.shared;
     if (s.alignment > entry.most_alignment)
@@ -88,7 +102,8 @@ bool takes_part(const contender_entry &entry, const shape &s, bool full)
         return entry.name == "tsmbr_allocate" || entry.name == "pmr_private" || entry.name == "raw_bump";
     // The long one, in the short run: what the targets compare.
     if (s.what == workload::cold && s.extent >= 512 && !full)
-        return entry.general || entry.name == "tsmbr_allocate" || entry.name == "pmr_private";
+        return entry.general || entry.name == "tsmbr_allocate" || entry.name == "tsmbr_lane" ||
+               entry.name == "pmr_private";
     return true;
 }
 
@@ -235,8 +250,10 @@ void report(const settings &o, const bench::results &r, const std::vector<conten
     const bench::counts counted = count_operations();
     const bench::models m = bench::make_models(r, counted);
     bench::print_targets(r, counted, rows);
+    bench::print_rivals(r, rows, "tsmbr_allocate");
     bench::print_models(m);
     bench::print_warning(r);
+    std::printf("\nThis took %.0f seconds.\n", bench::seconds_since(o.begin));
     if (!o.data.empty() && !bench::write_data(o.data, r, m))
         (void)std::fprintf(stderr, "tsmbr_bench: cannot write to %s\n", o.data.c_str());
 }

@@ -63,7 +63,7 @@ inline plan plan_of(const shape &s, const size_list &sizes)
 {
     constexpr std::size_t mebi = std::size_t{1} << 20;
     constexpr std::size_t thread_least = 16384; // blocks: a round must outlast what starts it
-    environment e = {s.threads, 0, false, true, 0};
+    environment e = {s.threads, 0, false, true, 0, false};
     switch (s.what) {
     case workload::cold:
         e.round_bytes = s.extent * mebi;
@@ -73,6 +73,7 @@ inline plan plan_of(const shape &s, const size_list &sizes)
     case workload::frame:
         e.round_bytes = s.threads * mebi;
         e.own_memory = true;
+        e.told = s.extent != 0;
         break;
     default: {
         const std::size_t large_blocks = thread_least * (s.bytes != mixed_sizes ? s.bytes : 256);
@@ -118,7 +119,7 @@ constexpr std::size_t map_insertions = 16384;
 template <class Contender>
 double measure_containers(const shape &s, double enough)
 {
-    const environment e = {s.threads, s.threads * (std::size_t{1} << 20), true, false, 1};
+    const environment e = {s.threads, s.threads * (std::size_t{1} << 20), true, false, 1, false};
     Contender contender(e);
     (void)container_words();
     const auto work = [&](unsigned thread) {
@@ -134,7 +135,7 @@ double measure_containers(const shape &s, double enough)
 template <class Contender>
 double measure_index(const shape &s)
 {
-    const environment e = {s.threads, std::size_t{1} << 20, true, false, 1};
+    const environment e = {s.threads, std::size_t{1} << 20, true, false, 1, false};
     Contender contender(e);
     word_index_memory memory = {};
     memory.context = contender.resource(0);
