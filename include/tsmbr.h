@@ -76,9 +76,10 @@
  * Lanes
  * -----
  *
- * A chunk of less than 16 KiB has no lanes: its blocks are carved one by one. In a larger one a lane takes
- * 256 bytes at first and twice as many each time, up to the chunk's 8th part if its thread is alone, to the
- * 16th if there are two, to the 64th if there are eight or more. What a lane does not use
+ * A chunk of less than 16 KiB has no lanes: its blocks are carved one by one. In a larger one a lane takes little at
+ * first, 256 bytes or a 16th of the most, and twice as many each time, up to the chunk's 8th part if its thread is
+ * alone, to the 16th if there are two, to the 64th if there are eight or more, and never over 256 KiB; an explicit
+ * lane up to the 64th. What a lane does not use
  * when its thread goes on elsewhere stays unused until release, and is counted. At most 256 threads have
  * lanes at a time, in all resources together; others, and resources with TSMBR_SHARED_ONLY, take each block by a
  * compare-and-swap. A thread that ends leaves its lanes to the next one that begins. Fibers may move
@@ -504,7 +505,7 @@ TSMBR_MUST_USE TSMBR_ALIGNED_BY(3) static inline void *tsmbr_lane_try_allocate(t
 
 /* tsmbr_allocate from the lane. Errors as there.
  * Progress: wait-free while the lane has room; else as tsmbr_allocate.
- * Cost: align, compare, store; a compare-and-swap for some hundred blocks. */
+ * Cost: align, compare, store; a compare-and-swap for up to some thousand blocks. */
 TSMBR_MUST_USE TSMBR_ALIGNED_BY(3) static inline void *tsmbr_lane_allocate(tsmbr_lane *lane, size_t bytes,
                                                                            size_t alignment)
 {

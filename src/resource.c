@@ -33,6 +33,10 @@
 #define TSMBR_LOOKS
 enum { INSTALL_LOOKS = 16, RESERVE_LOOKS = 4096 };
 #endif
+/* A large chunk takes its time: the kernel clears a huge page for its record, and whoever asks for another one
+ * meanwhile has that cleared in vain. A look more for so many bytes, up to the size at which growth stops
+ * doubling. */
+#define LOOK_BYTES ((size_t)64 << 10)
 
 /*@ assigns errno; */
 static void pause_thread(void)
@@ -179,11 +183,12 @@ static bool resource_reserve(resource *r, request *q, size_t total)
   @*/
 static bool resource_await(const resource *r, request *q, size_t total)
 {
-    /*@ loop invariant request_ok(r, q) && 0 <= looks <= INSTALL_LOOKS;
+    size_t most = (size_t)INSTALL_LOOKS + (total < PLACE_GROWTH_CAP ? total : PLACE_GROWTH_CAP) / LOOK_BYTES;
+    /*@ loop invariant request_ok(r, q) && 0 <= looks <= most;
       @ loop assigns looks, q->moved, errno;
-      @ loop variant INSTALL_LOOKS - looks;
+      @ loop variant most - looks;
       @*/
-    for (int looks = 0; looks < INSTALL_LOOKS; looks++) {
+    for (size_t looks = 0; looks < most; looks++) {
         size_t published = published_load_relaxed(r);
         size_t reserved = reserved_load_relaxed(r);
         if (reserved < published || reserved - published < total)
