@@ -15,8 +15,9 @@ MINUTES ?= 1
 
 BUILD := build
 BOOTSTRAP := scripts/bootstrap
-# One test at a time: the races want the cores for themselves.
-CTEST := ctest --output-on-failure --no-tests=error
+# One test at a time by default: the races want the cores for themselves.
+JOBS ?= 1
+CTEST := ctest --output-on-failure --no-tests=error -j $(JOBS)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo check check-quick bench bench-full install asan misuse ubsan tsan tsan-clang clang cross cross-smoke check-all mutants fuzz soak coverage verify verify-full verify-mutants readme format format-check tidy clean

@@ -9,6 +9,8 @@
 #include <memory>
 #include <sstream>
 
+#include <sys/resource.h>
+#include <sys/time.h>
 #include <unistd.h>
 #if defined(__GLIBC__)
 #include <malloc.h>
@@ -128,7 +130,12 @@ std::size_t fresh_bytes(const shape &s)
     return (mebibytes + mebibytes / 2) << 20;
 }
 
-// The other end of it.
+double seconds_of(const timeval &t)
+{
+    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) * 1e-6;
+}
+
+// The other end of it: prints the figure, and what of the time was whose, for bench/cold_profile.
 int run_one(char **words, const std::vector<contender_entry> &list)
 {
     const auto number = [&](int i) { return std::strtoul(words[i], nullptr, 10); };
@@ -137,7 +144,13 @@ int run_one(char **words, const std::vector<contender_entry> &list)
     for (const contender_entry &entry : list)
         if (entry.name == words[0]) {
             bench::touch_and_return(fresh_bytes(s));
-            std::printf("%.6f\n", entry.measure(s, 0));
+            rusage before = {}, after = {};
+            (void)getrusage(RUSAGE_SELF, &before);
+            const double ns = entry.measure(s, 0);
+            (void)getrusage(RUSAGE_SELF, &after);
+            std::printf("%.6f %.6f %.6f %ld\n", ns, seconds_of(after.ru_utime) - seconds_of(before.ru_utime),
+                        seconds_of(after.ru_stime) - seconds_of(before.ru_stime),
+                        after.ru_minflt - before.ru_minflt);
             return 0;
         }
     return 1;
