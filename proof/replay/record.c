@@ -49,9 +49,11 @@ unsigned record_roll(void)
     return record_dice >> 8;
 }
 
-void record_yield(void)
+void record_yield(const char *step)
 {
-    if (record_thread >= 0 && record_roll() % 4 == 0)
+    if (record_thread < 0 || record_roll() % 4 != 0)
+        return;
+    for (int i = strstr(step, "_cas_") != NULL ? 5 : 1; i > 0; i--)
         (void)sched_yield();
 }
 

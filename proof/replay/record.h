@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-void record_yield(void); /* now and then lets another thread run */
+void record_yield(const char *step); /* now and then lets other threads run, longer before a compare-and-swap */
 void record_lock(void);
 void record_unlock(void);
 
@@ -20,7 +20,7 @@ void record_store(const char *step, const volatile void *word, size_t value);
 void record_cas(const char *step, const volatile void *word, size_t expected, size_t found, size_t desired);
 void record_add(const char *step, size_t value);
 
-#define TSMBR_BEFORE_STEP() record_yield()
+#define TSMBR_BEFORE_STEP() record_yield(__func__)
 
 /* Fewer looks than a user's library has: a trace of a thread that looks again and again shows nothing new. */
 #define TSMBR_LOOKS
