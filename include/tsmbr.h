@@ -96,7 +96,8 @@
  * and while the process does, in handlers of atexit and destructors of static objects.
  *
  * No call is a cancellation point, so deferred cancellation, the default, loses nothing as long as the upstream
- * is none either. A thread must not be cancelled asynchronously in a call.
+ * is none either; those that come with the library are none. A thread must not be cancelled asynchronously in a
+ * call.
  *
  * fork: the child may use every resource at once, release and reset it, too, whatever other threads of its parent
  * were doing but init, destroy, release, reset or reserve. The upstream must stand it as well, as malloc does.
