@@ -20,7 +20,7 @@ JOBS ?= 1
 CTEST := ctest --output-on-failure --no-tests=error -j $(JOBS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check check-quick bench bench-full install asan misuse ubsan tsan tsan-clang clang cross cross-smoke check-all mutants fuzz soak coverage verify verify-full verify-mutants readme format format-check tidy clean
+.PHONY: help demo check check-quick bench bench-full install asan misuse ubsan tsan tsan-clang clang cross cross-smoke check-all signals mutants fuzz soak coverage verify verify-full verify-mutants readme format format-check tidy clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -90,11 +90,16 @@ cross-smoke: ## the C tests on 32-bit x86 and big-endian s390x
 	@$(BOOTSTRAP) build test cross-smoke
 	@scripts/cross --smoke
 
-check-all: ## everything: check, clang, sanitizers, misuse, coverage, soak, tidy, all machines, the proof
+check-all: ## everything: check, clang, sanitizers, misuse, coverage, signals, soak, tidy, all machines, the proof
 	@$(BOOTSTRAP) build test clang tools consumers lint fuzz coverage cross verify
-	@$(MAKE) --no-print-directory check clang asan misuse ubsan tsan tsan-clang coverage fuzz soak format-check tidy
+	@$(MAKE) --no-print-directory check clang asan misuse ubsan tsan tsan-clang coverage signals fuzz soak format-check tidy
 	@scripts/cross $$(scripts/cross --list | cut -d ' ' -f 1) # by name: none may be left out
 	@scripts/verify
+
+signals: ## timers that interrupt a million calls; a minute or less
+	@$(BOOTSTRAP) build test
+	@cmake --preset gcc >/dev/null && cmake --build $(BUILD)/gcc --target test_signals -- --quiet
+	@TSMBR_ROUNDS=1000 $(BUILD)/gcc/tests/test_signals
 
 mutants: ## break the library on purpose, once per guard: every mutant must turn its test red
 	@$(BOOTSTRAP) build test

@@ -97,7 +97,8 @@
  * and while the process does, in handlers of atexit and destructors of static objects.
  *
  * No call is a cancellation point, so deferred cancellation, the default, loses nothing as long as the upstream
- * is none either. A thread must not be cancelled asynchronously in a call.
+ * is none either; those that come with the library are none. A thread must not be cancelled asynchronously in a
+ * call.
  *
  * fork: the child may use every resource at once, release and reset it, too, whatever other threads of its parent
  * were doing but init, destroy, release, reset or reserve. The upstream must stand it as well, as malloc does.
@@ -232,8 +233,9 @@ TSMBR_API const tsmbr_upstream *tsmbr_null_upstream(void);
  * pages, which make first writes to new memory cheaper; Linux is advised to use them. On Windows all of
  * it is malloc.
  *
- * Errors: NULL if there is no memory, or no address space. Nothing stays mapped then. If there is
- * room for a mapping, but none to choose its place, it begins at any multiple of the alignment asked.
+ * Errors: NULL if there is no memory, or no address space, as under RLIMIT_AS and RLIMIT_DATA. Nothing stays
+ * mapped then. If there is room for a mapping, but none to choose its place, it begins at any multiple of the
+ * alignment asked.
  * errno is untouched on success. A process that has as many mappings as Linux allows may be unable to
  * give one back: its memory goes back then, its addresses do not.
  * Threads: any, at once. Progress: as malloc and the operating system: they take locks.
@@ -247,7 +249,8 @@ TSMBR_API const tsmbr_upstream *tsmbr_system_upstream(void);
  * chunk is asked for, also on pages that are never used. What one grants the other takes back.
  *
  * Errors: as the system upstream. Where there is address space but no memory for it, the operating
- * system may end the program here, as it would at a first write.
+ * system may end the program here, as it would at a first write. The limit of a container, a memory cgroup's, is
+ * of this kind: it refuses no mapping, and only a smaller limit of the resource's own is met by NULL.
  * Threads: any, at once; the threads that meet the end of a chunk together may each prefault one.
  * Cost: linear in the bytes; on Linux 5.14 and later one call for a mapping, else one write a page.
  * The pages stay the kernel's to swap out; lock them with mlockall if that must not be. */

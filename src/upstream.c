@@ -43,6 +43,7 @@
 #endif
 #if defined(__linux__) && defined(__has_include)
 #if __has_include(<sys/random.h>)
+#include <pthread.h>
 #include <sys/random.h>
 #define RANDOM_FROM_KERNEL
 #endif
@@ -239,6 +240,23 @@ static void map_deallocate(void *ptr, size_t bytes)
 
 /* ------------------------------------------------------------------------ guarded mappings -- */
 
+#if defined(RANDOM_FROM_KERNEL)
+/* Whether the kernel had a word at once. The C library's getrandom is a cancellation point, and no call of ours
+ * is one: a thread that ended here would take with it what its resource has reserved. */
+static bool random_from_kernel(size_t *word)
+{
+#if defined(PTHREAD_CANCEL_DISABLE) /* else there is no cancellation */
+    int state = PTHREAD_CANCEL_ENABLE;
+    (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+#endif
+    bool whole = getrandom(word, sizeof *word, GRND_NONBLOCK) == (ssize_t)sizeof *word;
+#if defined(PTHREAD_CANCEL_DISABLE)
+    (void)pthread_setcancelstate(state, NULL);
+#endif
+    return whole;
+}
+#endif
+
 /* A word that an attacker does not know. Where the system has none to give, or none yet, what it chose at
  * random before, this stack's address, and the time: harder to know than a constant, and no more than
  * that. There is no state of our own, so nothing for threads to wait for. */
@@ -246,7 +264,7 @@ static size_t random_word(void)
 {
     size_t word = 0;
 #if defined(RANDOM_FROM_KERNEL)
-    if (getrandom(&word, sizeof word, GRND_NONBLOCK) == (ssize_t)sizeof word)
+    if (random_from_kernel(&word))
         return word;
 #elif defined(__APPLE__) || defined(__FreeBSD__) || defined(__NetBSD__) || defined(__OpenBSD__)
     arc4random_buf(&word, sizeof word);

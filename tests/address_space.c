@@ -1,5 +1,5 @@
-/* The end of the address space, RLIMIT_AS, in a process of its own: requests are refused, nothing else happens;
- * what is held serves on, and release gives the space back. */
+/* The end of the address space, RLIMIT_AS, or of memory that may be written to, RLIMIT_DATA, in a process of its
+ * own: requests are refused, nothing else happens; what is held serves on, and release gives the space back. */
 #if !defined(_DEFAULT_SOURCE)
 #define _DEFAULT_SOURCE
 #endif
@@ -27,6 +27,7 @@ int main(void)
 
 #include <errno.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -34,15 +35,27 @@ int main(void)
 
 enum { THREADS = 4, MOST = 40000 };
 
-static size_t mapped_bytes(void)
+/* What a limit counts, and how much of it there is. */
+typedef struct space {
+    int limit;
+    const char *name;
+    const char *line; /* of /proc/self/status */
+} space;
+
+static const space address_space = {RLIMIT_AS, "RLIMIT_AS", "VmSize:"};
+static const space data_space = {RLIMIT_DATA, "RLIMIT_DATA", "VmData:"};
+
+static size_t space_bytes(const space *s)
 {
-    size_t pages = 0;
-    FILE *f = fopen("/proc/self/statm", "r");
-    if (f == NULL || fscanf(f, "%zu", &pages) != 1)
-        pages = 0;
+    size_t kilobytes = 0;
+    char line[200];
+    FILE *f = fopen("/proc/self/status", "r");
+    while (f != NULL && kilobytes == 0 && fgets(line, sizeof line, f) != NULL)
+        if (strncmp(line, s->line, strlen(s->line)) == 0)
+            kilobytes = strtoul(line + strlen(s->line), NULL, 10);
     if (f != NULL)
         (void)fclose(f);
-    return pages * (size_t)sysconf(_SC_PAGESIZE);
+    return kilobytes * 1024;
 }
 
 static struct {
@@ -110,7 +123,7 @@ static const char *damage(void)
 }
 
 /* What is wrong in the child; NULL: nothing. */
-static const char *child_finds(size_t room, size_t threads)
+static const char *child_finds(const space *of, size_t room, size_t threads)
 {
     /* Threads first: their stacks are address space, too. */
     pthread_t ids[THREADS];
@@ -121,10 +134,10 @@ static const char *child_finds(size_t room, size_t threads)
         if (pthread_create(&ids[i], NULL, member, &indices[i]) != 0)
             return "no thread";
     }
-    size_t before = mapped_bytes();
+    size_t before = space_bytes(of);
     struct rlimit most = {before + room, RLIM_INFINITY};
-    if (before == 0 || setrlimit(RLIMIT_AS, &most) != 0)
-        return "no way to limit the address space";
+    if (before == 0 || setrlimit(of->limit, &most) != 0)
+        return "no way to limit the space";
     pthread_barrier_wait(&stage.start);
     take_until_refused(0);
     for (size_t i = 1; i < threads; i++)
@@ -147,9 +160,9 @@ static const char *child_finds(size_t room, size_t threads)
         return "chunks not given back";
     /* Small chunks are malloc's, which keeps what it likes, and more with threads: where one thread has most in
      * mappings the space is seen to go. */
-    size_t after = mapped_bytes();
+    size_t after = space_bytes(of);
     if (threads == 1 && stage.largest > 2 << 20 && after > before && after - before > room / 4)
-        return "address space not given back";
+        return "space not given back";
     stage.bytes = 0;
     memset(stage.count, 0, sizeof stage.count); /* their blocks have ended */
     take_until_refused(0);
@@ -160,7 +173,8 @@ static const char *child_finds(size_t room, size_t threads)
     return wrong;
 }
 
-static void in_little_space(size_t room, size_t threads, const tsmbr_upstream *upstream, size_t largest)
+static void in_little_space(const space *of, size_t room, size_t threads, const tsmbr_upstream *upstream,
+                            size_t largest)
 {
     memset(&stage.r, 0, sizeof stage.r);
     tsmbr_init(&stage.r, &(tsmbr_config){.upstream = upstream});
@@ -169,9 +183,9 @@ static void in_little_space(size_t room, size_t threads, const tsmbr_upstream *u
     pid_t child = fork();
     assert_int_not_equal(child, -1);
     if (child == 0) {
-        const char *wrong = child_finds(room, threads);
+        const char *wrong = child_finds(of, room, threads);
         if (wrong != NULL)
-            fprintf(stderr, "%zu bytes, %zu threads: %s\n", room, threads, wrong);
+            fprintf(stderr, "%s of %zu bytes more, %zu threads: %s\n", of->name, room, threads, wrong);
         _exit(wrong != NULL);
     }
     int status = -1;
@@ -182,18 +196,29 @@ static void in_little_space(size_t room, size_t threads, const tsmbr_upstream *u
 static void one_thread_at_the_end(void **state)
 {
     (void)state;
-    in_little_space((size_t)8 << 20, 1, NULL, 100000);
-    in_little_space((size_t)40 << 20, 1, NULL, 3 << 20);
-    in_little_space((size_t)8 << 20, 1, tsmbr_malloc_upstream(), 100000);
-    in_little_space((size_t)24 << 20, 1, tsmbr_prefault_upstream(), 1 << 20);
+    in_little_space(&address_space, (size_t)8 << 20, 1, NULL, 100000);
+    in_little_space(&address_space, (size_t)40 << 20, 1, NULL, 3 << 20);
+    in_little_space(&address_space, (size_t)8 << 20, 1, tsmbr_malloc_upstream(), 100000);
+    in_little_space(&address_space, (size_t)24 << 20, 1, tsmbr_prefault_upstream(), 1 << 20);
 }
 
 static void threads_at_the_end(void **state)
 {
     (void)state;
-    in_little_space((size_t)16 << 20, THREADS, NULL, 100000);
-    in_little_space((size_t)64 << 20, THREADS, NULL, 3 << 20);
-    in_little_space((size_t)32 << 20, THREADS, tsmbr_malloc_upstream(), 1 << 20);
+    in_little_space(&address_space, (size_t)16 << 20, THREADS, NULL, 100000);
+    in_little_space(&address_space, (size_t)64 << 20, THREADS, NULL, 3 << 20);
+    in_little_space(&address_space, (size_t)32 << 20, THREADS, tsmbr_malloc_upstream(), 1 << 20);
+}
+
+static void where_data_ends(void **state)
+{
+    (void)state;
+    in_little_space(&data_space, (size_t)8 << 20, 1, NULL, 100000);
+    in_little_space(&data_space, (size_t)40 << 20, 1, NULL, 3 << 20);
+    in_little_space(&data_space, (size_t)8 << 20, 1, tsmbr_malloc_upstream(), 100000);
+    in_little_space(&data_space, (size_t)24 << 20, 1, tsmbr_prefault_upstream(), 1 << 20);
+    in_little_space(&data_space, (size_t)64 << 20, THREADS, NULL, 3 << 20);
+    in_little_space(&data_space, (size_t)32 << 20, THREADS, tsmbr_malloc_upstream(), 1 << 20);
 }
 
 int main(void)
@@ -205,6 +230,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_thread_at_the_end),
         cmocka_unit_test(threads_at_the_end),
+        cmocka_unit_test(where_data_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

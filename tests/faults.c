@@ -368,42 +368,132 @@ static void in_company(void **state)
     assert_true(refused > 0);
 }
 
-/* The k-th call of the upstream fails, whichever thread makes it. */
+/* ------------------------------------------------------------- every path, and every call, with threads -- */
+
+typedef struct crowd {
+    watch w;
+    tsmbr_resource r;
+    blocks b[THREADS];
+    atomic_size_t refused;
+    atomic_size_t odd_errno;
+    atomic_size_t not_copied;
+    atomic_size_t registered, cleaned;
+} crowd;
+
+static void crowd_cleaned(void *c)
+{
+    ((crowd *)c)->cleaned++;
+}
+
+static void crowd_refused(crowd *c, int error)
+{
+    c->refused++;
+    c->odd_errno += error != ENOMEM;
+}
+
+static void crowd_note(crowd *c, size_t index, void *p, size_t bytes)
+{
+    if (p == NULL)
+        crowd_refused(c, errno);
+    else
+        blocks_add(&c->b[index], p, bytes, index * 100000 + c->b[index].count);
+}
+
+/* A block that is made larger, by itself if need be. The old one stays what it was if that is refused. */
+static void crowd_grow(crowd *c, size_t index, unsigned char *p, size_t bytes, size_t grown)
+{
+    memset(p, (int)index + 1, bytes);
+    unsigned char *moved = tsmbr_reallocate(&c->r, p, bytes, grown, 8);
+    if (moved == NULL)
+        crowd_refused(c, errno);
+    unsigned char *now = moved != NULL ? moved : p;
+    for (size_t i = 0; i < bytes; i++)
+        c->not_copied += now[i] != index + 1;
+    crowd_note(c, index, now, moved != NULL ? grown : bytes);
+}
+
+static void crowd_member(void *argument, size_t index)
+{
+    crowd *c = argument;
+    dice d = dice_make(5, index);
+    tsmbr_lane run;
+    tsmbr_lane_open(&run, &c->r);
+    for (size_t i = 0; i < rounds_for(300); i++) {
+        size_t bytes = i % 50 == 20 ? 9000 : i % 100 == 10 ? 60000 : 1 + dice_below(&d, 300);
+        errno = 0;
+        if (i % 3 == 0) {
+            crowd_note(c, index, tsmbr_lane_allocate(&run, bytes, 8), bytes);
+            continue;
+        }
+        void *p = tsmbr_allocate(&c->r, bytes, 8);
+        if (p != NULL && i % 3 == 1)
+            crowd_grow(c, index, p, bytes, bytes + dice_below(&d, 200));
+        else
+            crowd_note(c, index, p, bytes);
+        if (i % 20 == 5) {
+            int error = tsmbr_on_release(&c->r, crowd_cleaned, c);
+            c->registered += error == 0;
+            if (error != 0)
+                crowd_refused(c, error);
+        }
+    }
+    tsmbr_lane_close(&run);
+}
+
+/* At rest, and from here on with nothing more to be had: what is held is served to the last byte. */
+static void crowd_settled(crowd *c)
+{
+    blocks all = {0};
+    for (int i = 0; i < THREADS; i++) {
+        blocks_append(&all, &c->b[i]);
+        blocks_free(&c->b[i]);
+    }
+    const resource *r = resource_of(&c->r);
+    assert_int_equal(reserved_load_relaxed(r), c->w.held);
+    assert_int_equal(published_load_relaxed(r), c->w.held);
+    assert_int_equal(c->odd_errno, 0);
+    assert_int_equal(c->not_copied, 0);
+    check_and_free(&all);
+    c->w.fail_call = 0;
+    if (c->w.held == 0)
+        assert_non_null(tsmbr_allocate(&c->r, 1, 1));
+    c->w.refuse_above = 1;
+    for (size_t room = largest_room(&c->r); room != 0; room = largest_room(&c->r))
+        assert_non_null(tsmbr_allocate(&c->r, room, 1));
+}
+
+/* The k-th call of the upstream fails, whichever thread makes it: by threads' lanes and explicit ones, in growth
+ * by reallocate, for a cleanup; without a limit, under one that is wide, and under one that is reached. */
 static void in_company_at_every_call(void **state)
 {
     (void)state;
-    size_t calls_without_failure = 0, refused = 0;
-    for (size_t k = 0; k == 0 || k <= calls_without_failure + 3; k++) {
-        static company c;
-        memset(&c, 0, sizeof c);
-        watch_open(&c.w);
-        c.w.fail_call = k;
-        tsmbr_init(&c.r, &(tsmbr_config){.upstream = &c.w.upstream, .initial_size = k % 2 == 0 ? 0 : 40000});
-        run_threads(THREADS, company_member, &c);
-        blocks all = {0};
-        size_t refused_now = 0;
-        for (int i = 0; i < THREADS; i++) {
-            blocks_append(&all, &c.b[i]);
-            blocks_free(&c.b[i]);
-            refused_now += c.t[i].refused;
+    const size_t limits[] = {0, (size_t)64 << 20, 300000};
+    for (size_t n = 0; n < sizeof limits / sizeof *limits; n++) {
+        size_t calls_without_failure = 0, refused = 0;
+        for (size_t k = 0; k == 0 || k <= calls_without_failure + 3; k++) {
+            static crowd c;
+            memset(&c, 0, sizeof c);
+            watch_open(&c.w);
+            c.w.fail_call = k;
+            tsmbr_init(&c.r, &(tsmbr_config){.upstream = &c.w.upstream,
+                                             .initial_size = k % 2 == 0 ? 0 : 40000,
+                                             .limit = limits[n]});
+            run_threads(THREADS, crowd_member, &c);
+            if (k == 0)
+                calls_without_failure = c.w.calls;
+            refused += c.refused;
+            if (limits[n] == 300000)
+                assert_true(c.refused > 0);
+            else
+                assert_true(c.refused <= (k != 0)); /* one call failed: at most one request did */
+            assert_true(limits[n] == 0 || c.w.peak <= limits[n]);
+            crowd_settled(&c);
+            tsmbr_destroy(&c.r);
+            assert_int_equal(c.cleaned, c.registered);
+            watch_close(&c.w);
         }
-        if (k == 0)
-            calls_without_failure = c.w.calls;
-        assert_true(refused_now <= (k != 0));
-        refused += refused_now;
-        const resource *r = resource_of(&c.r);
-        assert_int_equal(reserved_load_relaxed(r), c.w.held);
-        assert_int_equal(published_load_relaxed(r), c.w.held);
-        check_and_free(&all);
-        c.w.fail_call = 0;
-        assert_non_null(tsmbr_allocate(&c.r, 1, 1));
-        c.w.refuse_above = 1;
-        for (size_t room = largest_room(&c.r); room != 0; room = largest_room(&c.r))
-            assert_non_null(tsmbr_allocate(&c.r, room, 1));
-        tsmbr_destroy(&c.r);
-        watch_close(&c.w);
+        assert_true(refused > 0);
     }
-    assert_true(refused > 0);
 }
 
 /* ---------------------------------------------------------------- one budget, several resources -- */

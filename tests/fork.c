@@ -30,13 +30,14 @@
 #define CHILD_HAS_THREADS true
 #endif
 
-enum { WORKERS = 3, LOG = 2000, FORKS = 25, CHILD_LOG = 600 };
+enum { WORKERS = 3, LOG = 1000, FORKS = 25, CHILD_LOG = 600 };
 
 /* What a thread got, noted after it was written: in a child, what it had got before the fork. */
 typedef struct worker {
     dice d;
     block log[LOG];
     atomic_size_t count;
+    atomic_bool in_call;
     atomic_uint slot; /* SLOTS: none */
 } worker;
 
@@ -46,12 +47,14 @@ static struct {
     block own[CHILD_LOG]; /* a child's */
     atomic_size_t own_count;
     bool at_steps;
+    atomic_size_t done; /* forks of this round */
     atomic_bool over;
     pthread_barrier_t stopped, go;
     atomic_size_t registered, cleaned;
     atomic_size_t live, held; /* of the upstream */
     atomic_size_t faults;
     size_t forks;
+    size_t met; /* threads that a fork met in a call */
 } stage;
 
 /* ------------------------------------------------------------------------ threads at their work -- */
@@ -142,13 +145,19 @@ static void work(worker *w)
     if (stage.at_steps) {
         for (int i = 0; i < FORKS; i++) {
             steps_to_go = 1 + dice_below(&w->d, 80);
+            w->in_call = true;
             while (steps_to_go != 0)
                 one_call(w, &run);
+            w->in_call = false;
         }
     } else {
+        /* So many calls a fork, or all would be made before the second one. */
         for (size_t i = 0; !stage.over; i++) {
-            if (w->count < LOG)
+            if (w->count < LOG * (stage.done + 1) / FORKS) {
+                w->in_call = true;
                 one_call(w, &run);
+                w->in_call = false;
+            }
             if (i % 64 == 0)
                 sched_yield();
         }
@@ -240,18 +249,26 @@ static const char *child_finds(size_t generation)
     return NULL;
 }
 
+/* The child says by its status how many threads were in calls, as its copy of them knows. */
 static void fork_once(void)
 {
     stage.forks++;
     pid_t child = fork();
     if (child == 0) {
+        int met = 0;
+        for (int i = 0; i < WORKERS; i++)
+            met += stage.workers[i].in_call;
         const char *wrong = child_finds(0);
         if (wrong != NULL)
             fprintf(stderr, "fork %zu: the child found %s\n", stage.forks, wrong);
-        _exit(wrong != NULL);
+        _exit(wrong != NULL ? WORKERS + 1 : met);
     }
     int status = -1;
-    stage.faults += child == -1 || waitpid(child, &status, 0) != child || status != 0;
+    if (child == -1 || waitpid(child, &status, 0) != child || !WIFEXITED(status) || WEXITSTATUS(status) > WORKERS)
+        stage.faults++;
+    else
+        stage.met += (size_t)WEXITSTATUS(status);
+    stage.done++;
 }
 
 static void member(void *argument, size_t index)
@@ -281,10 +298,12 @@ static void member(void *argument, size_t index)
 static void fork_often(bool at_steps, size_t rounds)
 {
     stage.at_steps = at_steps;
+    stage.forks = stage.met = 0;
     for (size_t round = 0; round < rounds; round++) {
         tsmbr_init(&stage.r, &(tsmbr_config){.upstream = &map_upstream,
                                              .initial_size = round % 3 == 0 ? 0 : (size_t)20000 << round % 3});
         stage.over = false;
+        stage.done = 0;
         stage.registered = stage.cleaned = 0;
         for (size_t i = 0; i < WORKERS; i++) {
             stage.workers[i].d = dice_make(run_seed(), (at_steps ? 1000 : 0) + round * WORKERS + i);
@@ -308,22 +327,27 @@ static void fork_often(bool at_steps, size_t rounds)
     }
 }
 
+/* More than two thousand forks, these two together. */
 static void the_child_goes_on_from_any_step(void **state)
 {
     (void)state;
     (void)run_seed();
-    stage.forks = 0;
-    fork_often(true, rounds_for(30));
+    size_t rounds = rounds_for(60);
+    fork_often(true, rounds);
     printf("%zu forks with threads stopped at steps\n", stage.forks);
+    assert_int_equal(stage.forks, rounds * FORKS);
+    assert_int_equal(stage.met, stage.forks * WORKERS);
 }
 
 static void the_child_goes_on_from_anywhere(void **state)
 {
     (void)state;
     (void)run_seed();
-    stage.forks = 0;
-    fork_often(false, rounds_for(15));
-    printf("%zu forks with threads running\n", stage.forks);
+    size_t rounds = rounds_for(30);
+    fork_often(false, rounds);
+    printf("%zu forks with threads running, which met %zu in calls\n", stage.forks, stage.met);
+    assert_int_equal(stage.forks, rounds * FORKS);
+    assert_true(stage.met > 0);
 }
 
 /* ---------------------------------------------------------------------------------- generations -- */

@@ -628,6 +628,54 @@ static void reallocate_in_a_lane(void **state)
     fixed_close(&f);
 }
 
+#ifndef TSMBR_DEBUG /* which ends at what is no block */
+/* Eight threads have slots 4 and 5, whose lanes are in one table. */
+typedef struct strangers {
+    fixed slots, f;
+    pthread_barrier_t barrier;
+    bool was_empty, served;
+} strangers;
+
+static void stranger_member(void *argument, size_t index)
+{
+    (void)index;
+    strangers *s = argument;
+    bool good = true;
+    for (int i = 0; i < 3; i++)
+        good = good && tsmbr_allocate(&s->slots.r, 1, 1) != NULL;
+    pthread_barrier_wait(&s->barrier);
+    bool has_slot = good && tsmbr_thread.group != 0;
+    for (int i = 0; i < 3 && has_slot && tsmbr_thread.slot == 4; i++)
+        good = good && tsmbr_allocate(&s->f.r, 1, 1) != NULL;
+    pthread_barrier_wait(&s->barrier);
+    if (!has_slot || tsmbr_thread.slot != 5)
+        return;
+    const lane *l = lane_mine(resource_of_const(&s->f.r), &tsmbr_thread);
+    s->was_empty = l != NULL && lane_open(l).cursor == NULL;
+    /* No block of any resource's: with its size it ends where an empty lane stands. */
+    const uintptr_t address = UINTPTR_MAX - 99;
+    void *stranger = NULL;
+    memcpy(&stranger, &address, sizeof stranger);
+    (void)tsmbr_try_resize(&s->f.r, stranger, 100, 1);
+    s->served = good && tsmbr_owns(&s->f.r, tsmbr_allocate(&s->f.r, 8, 1));
+}
+
+static void what_is_no_block_is_not_the_last_of_an_empty_lane(void **state)
+{
+    (void)state;
+    strangers s = {0};
+    fixed_open(&s.slots, 1 << 20, 0);
+    fixed_open(&s.f, 1 << 20, 0);
+    pthread_barrier_init(&s.barrier, NULL, 8);
+    run_threads(8, stranger_member, &s);
+    pthread_barrier_destroy(&s.barrier);
+    assert_true(s.was_empty);
+    assert_true(s.served);
+    fixed_close(&s.f);
+    fixed_close(&s.slots);
+}
+#endif
+
 static void errors_with_room_in_the_lane(void **state)
 {
     (void)state;
@@ -680,6 +728,9 @@ int main(void)
         cmocka_unit_test(shrinking_gives_the_lane_its_end_back),
         cmocka_unit_test(shrinking_a_large_block_gives_it_to_all),
         cmocka_unit_test(reallocate_in_a_lane),
+#ifndef TSMBR_DEBUG
+        cmocka_unit_test(what_is_no_block_is_not_the_last_of_an_empty_lane),
+#endif
         cmocka_unit_test(errors_with_room_in_the_lane),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
