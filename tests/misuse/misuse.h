@@ -71,4 +71,18 @@ static inline void interlude_open(interlude *i, void *play(void *), void *argume
     *i = opened;
 }
 
+/* The same in a cleanup: in the middle of a release, a reset or a destroy. */
+static inline void interlude_clean_up(void *argument)
+{
+    interlude *i = argument;
+    pthread_join(start(i->play, i->argument), NULL);
+}
+
+static inline void interlude_in_cleanup(interlude *i, void *play(void *), tsmbr_resource *r)
+{
+    interlude_open(i, play, NULL);
+    if (tsmbr_on_release(r, interlude_clean_up, i) != 0)
+        exit(3);
+}
+
 #endif
