@@ -19,5 +19,6 @@ int main(void)
 #endif
     tsmbr_destroy(&r);
     memset(buffer, 0, SIZE);
+    branch_on(buffer + 2000);
     free(buffer);
 }

@@ -1,7 +1,7 @@
 /* One thread destroys while another is in the middle of a call.
  *
- * expect debug: tsmbr: tsmbr_allocate\(0x[0-9a-f]+\): the same resource was released, reset, reserved or destroyed
- * during this call; let all calls end before that
+ * expect debug: tsmbr: tsmbr_allocate_from\(0x[0-9a-f]+\): the same resource was released, reset, reserved or
+ * destroyed during this call; let all calls end before that
  */
 #include "misuse.h"
 
@@ -19,8 +19,6 @@ int main(void)
 {
     interlude i;
     interlude_open(&i, destroy, NULL);
-    tsmbr_config config = {.upstream = &i.upstream};
-    tsmbr_init(&r, &config);
-    must(tsmbr_allocate(&r, 8, 8));
+    must(tsmbr_allocate_from(&r, 8, 8, &i.upstream));
     tsmbr_destroy(&r);
 }
