@@ -1,7 +1,7 @@
 /* misuse.h - what the programs beside it share. Each makes one mistake, between #ifndef RIGHT and #endif; compiled
  * with RIGHT it makes none. Its first lines say which tool must report what:
  *
- *     expect TOOL: an extended regular expression
+ *     expect TOOL: an extended regular expression, which goes on in the next lines; debug: of the whole line
  *
  * scripts/check-misuse builds and runs them. */
 #ifndef MISUSE_H
