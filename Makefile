@@ -20,7 +20,7 @@ JOBS ?= 1
 CTEST := ctest --output-on-failure --no-tests=error -j $(JOBS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check check-quick bench bench-full install asan misuse ubsan tsan tsan-clang clang cross cross-smoke check-all signals mutants fuzz soak coverage verify verify-full verify-mutants readme format format-check tidy clean
+.PHONY: help demo check check-quick bench bench-full install asan msan valgrind misuse ubsan tsan tsan-clang clang cross cross-smoke check-all signals mutants fuzz soak coverage verify verify-full verify-mutants readme format format-check tidy clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +63,21 @@ asan: ## run the tests under AddressSanitizer, LeakSanitizer and UndefinedBehavi
 	@$(call build,asan)
 	@$(call test,asan)
 
+msan: ## run the C tests under MemorySanitizer (clang), but the one that runs out of address space
+	@$(BOOTSTRAP) build test clang
+	@$(call build,msan)
+	@export MSAN_OPTIONS=allocator_may_return_null=1; $(call test,msan) -E '^address_space$$'
+
+# Those that need neither time nor thousands of threads or pages: memcheck runs one thread at a time.
+memchecked := explicit_lane faults fibers helpers layout place resize resource slot_key statistics thread_exit upstream \
+  race_carve_shrink race_exit_start race_refill_refill race_register_register race_reset_rest
+space := $(subst ,, )
+
+valgrind: ## run some of the C tests under memcheck, which is told of each block
+	@$(BOOTSTRAP) build test tools
+	@$(call build,valgrind)
+	@$(call test,valgrind) -R '^($(subst $(space),|,$(memchecked)))$$'
+
 misuse: ## programs with a mistake each, under debug build, sanitizers and Valgrind: every one must be reported
 	@$(BOOTSTRAP) build clang tools
 	@scripts/check-misuse
@@ -90,9 +105,9 @@ cross-smoke: ## the C tests on 32-bit x86 and big-endian s390x
 	@$(BOOTSTRAP) build test cross-smoke
 	@scripts/cross --smoke
 
-check-all: ## everything: check, clang, sanitizers, misuse, coverage, signals, soak, tidy, all machines, the proof
+check-all: ## everything: check, clang, sanitizers, Valgrind, misuse, coverage, signals, soak, tidy, all machines, the proof
 	@$(BOOTSTRAP) build test clang tools consumers lint fuzz coverage cross verify
-	@$(MAKE) --no-print-directory check clang asan misuse ubsan tsan tsan-clang coverage signals fuzz soak format-check tidy
+	@$(MAKE) --no-print-directory check clang asan msan valgrind misuse ubsan tsan tsan-clang coverage signals fuzz soak format-check tidy
 	@scripts/cross $$(scripts/cross --list | cut -d ' ' -f 1) # by name: none may be left out
 	@scripts/verify
 

@@ -134,12 +134,24 @@
  * once, after it was closed, or after a reset without being opened again; memory that is no block, to try_resize
  * and reallocate; a cleanup that releases its resource. Not every such mistake is seen in every run.
  *
- * Built for AddressSanitizer or MemorySanitizer, or with TSMBR_VALGRIND, the library tells the tool which bytes
- * are blocks: all else in chunks and callers' buffers is out of bounds, blocks end with tsmbr_deallocate, with
- * reset and with release, and are uninitialized when they begin. See TSMBR_RED_ZONES and TSMBR_NO_RECYCLE. A
- * resource over a caller's buffer must be destroyed then before the buffer is used for something else.
+ * Built for AddressSanitizer or MemorySanitizer, or with TSMBR_VALGRIND, the library tells the tool which bytes of
+ * chunks and callers' buffers are blocks: a block ends with tsmbr_deallocate, with reset and with release, and is
+ * uninitialized when it begins. Reported are then
  *
- * In all these builds a call costs a few instructions more, and explicit lanes serve each block by a call.
+ *   by AddressSanitizer   each access outside blocks, but up to seven bytes next to one; with TSMBR_RED_ZONES
+ *                         these, too
+ *   by memcheck           each access outside blocks, and a decision on bytes of a block that nobody has written
+ *   by MemorySanitizer    a decision on bytes that nobody has written since they were no block's. Bounds it does
+ *                         not know: a write is never reported, wherever it goes, and a read outside blocks only
+ *                         where something is decided by it
+ *
+ * An overrun into the next block needs TSMBR_RED_ZONES to be outside blocks, and an access after a reset needs
+ * TSMBR_NO_RECYCLE once its bytes are another block's; an upstream that grants the same memory again hides it all
+ * the same. A resource over a caller's buffer must be destroyed then before the buffer is used for something else.
+ *
+ * In all these builds explicit lanes serve each block by a call. With TSMBR_DEBUG or TSMBR_VALGRIND a block costs
+ * some 50 instructions more, in an explicit lane some 150; under a sanitizer or memcheck, about what malloc and
+ * free cost there, or less: docs/tools.md.
  */
 #ifndef TSMBR_H
 #define TSMBR_H
@@ -284,8 +296,8 @@ TSMBR_API const tsmbr_upstream *tsmbr_guarded_upstream(void);
 #define TSMBR_NO_RECYCLE 2u
 
 /* In a library built for AddressSanitizer, MemorySanitizer or Valgrind, bytes behind each block that belong to
- * nobody, so that an overrun into the next block is reported; blocks take some 20 bytes more. Otherwise nothing.
- */
+ * nobody. So AddressSanitizer and memcheck report the first byte of an overrun that would reach the next block;
+ * MemorySanitizer reports a decision on what was read there. Blocks take some 20 bytes more. Otherwise nothing. */
 #define TSMBR_RED_ZONES 4u
 
 /* What to build a resource from. Zero in a field asks for its default. A later version may add

@@ -9,10 +9,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "tsmbr.h"
+#include "tools.h"
 
 void *tsmbr_calloc(tsmbr_resource *self, size_t count, size_t size)
 {
+    TOOLS_CALL(self);
     void *block = tsmbr_allocate_array(self, count, size, _Alignof(max_align_t));
     if (block != NULL)
         memset(block, 0, count * size);
@@ -40,16 +41,19 @@ static void *duplicate(tsmbr_resource *self, const void *source, size_t bytes, s
 
 void *tsmbr_memdup(tsmbr_resource *self, const void *source, size_t bytes)
 {
+    TOOLS_CALL(self);
     return duplicate(self, source, bytes, 0, _Alignof(max_align_t));
 }
 
 char *tsmbr_strdup(tsmbr_resource *self, const char *text)
 {
+    TOOLS_CALL(self);
     return duplicate(self, text, text != NULL ? strlen(text) : 0, 1, 1);
 }
 
 char *tsmbr_strndup(tsmbr_resource *self, const char *text, size_t most_bytes)
 {
+    TOOLS_CALL(self);
     /* memchr, not strlen: the text need not end within most_bytes. */
     const char *end = text != NULL ? memchr(text, 0, most_bytes) : NULL;
     return duplicate(self, text, end != NULL ? (size_t)(end - text) : most_bytes, 1, 1);
@@ -57,6 +61,7 @@ char *tsmbr_strndup(tsmbr_resource *self, const char *text, size_t most_bytes)
 
 char *tsmbr_vprintf(tsmbr_resource *self, const char *format, va_list arguments)
 {
+    TOOLS_CALL(self);
     va_list again;
     va_copy(again, arguments);
     int length = vsnprintf(NULL, 0, format, arguments);
@@ -69,6 +74,7 @@ char *tsmbr_vprintf(tsmbr_resource *self, const char *format, va_list arguments)
 
 char *tsmbr_printf(tsmbr_resource *self, const char *format, ...)
 {
+    TOOLS_CALL(self);
     va_list arguments;
     va_start(arguments, format);
     char *text = tsmbr_vprintf(self, format, arguments);

@@ -9,6 +9,7 @@
 
 int tsmbr_on_release(tsmbr_resource *self, void (*function)(void *), void *argument)
 {
+    TOOLS_CALL(self);
     if (function == NULL) {
         errno = EINVAL;
         return EINVAL;

@@ -96,6 +96,7 @@ int CORE(tsmbr_init)(tsmbr_resource *self, const tsmbr_config *config)
 
 const tsmbr_upstream *tsmbr_upstream_resource(const tsmbr_resource *self)
 {
+    TOOLS_CALL(self);
     return resource_upstream(resource_of_const(self));
 }
 
@@ -683,6 +684,7 @@ void *CORE(tsmbr_allocate_from)(tsmbr_resource *self, size_t bytes, size_t align
   @*/
 void *tsmbr_allocate_array(tsmbr_resource *self, size_t count, size_t size, size_t alignment)
 {
+    TOOLS_CALL(self);
     size_t bytes = 0;
     if (!place_product(count, size, &bytes))
         return refuse(alignment);

@@ -74,16 +74,25 @@ enum { GROUP = 8, ZONE = 16 };
 
 /* In the last bytes of a resource. All-zero is that of one which nobody has used. */
 typedef struct watch_words {
-    _Atomic(uintptr_t) home;       /* the resource's address once it was used; GONE: destroyed */
+    _Atomic(uintptr_t) home;       /* the resource's address since init or its first use; GONE: destroyed */
     _Atomic(const char *) closing; /* the function that needs all other threads out, while it runs */
     _Atomic(uintptr_t) closer;     /* the thread that runs it */
-    _Atomic(uintptr_t) endings;    /* how often all blocks have ended */
+    _Atomic(uintptr_t) closings;   /* changes with every such call */
+    _Atomic(uintptr_t) endings;    /* changes when all blocks end */
     _Atomic(bool) pooled;          /* Valgrind knows of the pool */
 } watch_words;
 
 _Static_assert(sizeof(resource) + sizeof(watch_words) <= sizeof(tsmbr_resource), "there is room for both");
 
 #define GONE ((uintptr_t)0xdead)
+
+/* No two of these are equal, so that those of a resource made anew differ from those before. */
+static _Atomic(uintptr_t) last_change;
+
+static uintptr_t next_change(void)
+{
+    return atomic_fetch_add_explicit(&last_change, 1, memory_order_relaxed) + 1;
+}
 
 static watch_words *words_of(const tsmbr_resource *self)
 {
@@ -160,13 +169,11 @@ static size_t zoned_alignment(const tsmbr_resource *self, size_t alignment)
 }
 
 /* What a block takes and does not have belongs to nobody. It has no group in common with another, so this one is
- * exact. */
+ * exact. The other tools know single bytes, and have known these since they were poisoned. */
 static void poison_zone(const tsmbr_resource *self, const unsigned char *block, size_t bytes)
 {
-    if (!has_zones(self))
-        return;
-    ASAN_POISON(block + bytes, zoned(self, bytes) - bytes);
-    VALGRIND_MAKE_MEM_NOACCESS(block + bytes, zoned(self, bytes) - bytes);
+    if (has_zones(self))
+        ASAN_POISON(block + bytes, zoned(self, bytes) - bytes);
 }
 
 /* The block as the caller is to have it. */
@@ -184,6 +191,8 @@ static void *hand_out(const tsmbr_resource *self, void *block, size_t bytes)
 }
 
 /* ----------------------------------------------------------------------------------- misuse -- */
+
+enum { MESSAGE = 256 };
 
 /* One line: what happened, where, and what to do. */
 static _Noreturn void die(const char *function, const void *where, const char *what)
@@ -207,7 +216,8 @@ static void check_alive(const tsmbr_resource *self, const char *function)
         atomic_store_explicit(&w->home, (uintptr_t)self, memory_order_relaxed);
     else if (home != (uintptr_t)self)
         die(function, self,
-            "the resource was copied or moved after its first use; leave it where it is and pass a pointer");
+            "the resource was copied or moved after tsmbr_init or its first use; leave it where it is and pass a "
+            "pointer");
 }
 
 static void check_open(const tsmbr_resource *self, const char *function)
@@ -216,10 +226,15 @@ static void check_open(const tsmbr_resource *self, const char *function)
     const char *closing = atomic_load_explicit(&w->closing, memory_order_relaxed);
     if (closing == NULL || atomic_load_explicit(&w->closer, memory_order_relaxed) == this_thread())
         return;
-    char what[160];
+    char what[MESSAGE];
     (void)snprintf(what, sizeof what,
                    "%s of the same resource runs in another thread; let all calls end before it", closing);
     die(function, self, what);
+}
+
+static uintptr_t closings_of(const tsmbr_resource *self)
+{
+    return atomic_load_explicit(&words_of(self)->closings, memory_order_relaxed);
 }
 
 static uintptr_t endings_of(const tsmbr_resource *self)
@@ -227,24 +242,30 @@ static uintptr_t endings_of(const tsmbr_resource *self)
     return atomic_load_explicit(&words_of(self)->endings, memory_order_relaxed);
 }
 
-/* Of a call that may run together with others: how many endings there were. */
+/* Of a call that may run together with others: the last closing. */
 static uintptr_t begin(const tsmbr_resource *self, const char *function)
 {
     if (!CHECKS)
         return 0;
     check_alive(self, function);
     check_open(self, function);
-    return endings_of(self);
+    return closings_of(self);
 }
 
-static void end(const tsmbr_resource *self, const char *function, uintptr_t endings)
+static void end(const tsmbr_resource *self, const char *function, uintptr_t closings)
 {
     if (!CHECKS)
         return;
     check_open(self, function);
-    if (endings_of(self) != endings)
+    if (closings_of(self) != closings)
         die(function, self,
-            "the same resource was released, reset or destroyed during this call; let all calls end before that");
+            "the same resource was released, reset, reserved or destroyed during this call; "
+            "let all calls end before that");
+}
+
+void tsmbr_tools_call(const tsmbr_resource *self, const char *function)
+{
+    (void)begin(self, function);
 }
 
 /* Of a call that needs all other threads out. Cleanups may use the resource meanwhile, but not end it. */
@@ -266,9 +287,13 @@ static void close_begin(const tsmbr_resource *self, const char *function)
 
 static void close_end(const tsmbr_resource *self, bool blocks_ended)
 {
+    if (!CHECKS)
+        return;
     watch_words *w = words_of(self);
+    uintptr_t change = next_change();
     if (blocks_ended)
-        (void)atomic_fetch_add_explicit(&w->endings, 1, memory_order_relaxed);
+        atomic_store_explicit(&w->endings, change, memory_order_relaxed);
+    atomic_store_explicit(&w->closings, change, memory_order_relaxed);
     atomic_store_explicit(&w->closing, NULL, memory_order_relaxed);
 }
 
@@ -288,7 +313,7 @@ static void check_block(tsmbr_resource *self, const unsigned char *ptr, size_t b
         found = false;
     if (found)
         return;
-    char what[160];
+    char what[MESSAGE];
     (void)snprintf(
         what, sizeof what,
         "%zu bytes at %p are no block that the resource has handed out since its last release or reset; "
@@ -334,9 +359,9 @@ static void lane_leave(tsmbr_lane *run)
 
 void tsmbr_lane_open(tsmbr_lane *run, tsmbr_resource *self)
 {
-    uintptr_t endings = begin(self, "tsmbr_lane_open");
+    (void)begin(self, "tsmbr_lane_open");
     CORE(tsmbr_lane_open)(run, self);
-    run->tools[LANE_ENDINGS] = endings;
+    run->tools[LANE_ENDINGS] = endings_of(self);
 }
 
 void tsmbr_lane_close(tsmbr_lane *run)
@@ -344,22 +369,22 @@ void tsmbr_lane_close(tsmbr_lane *run)
     if (run->resource == NULL)
         return;
     tsmbr_resource *self = run->resource;
-    uintptr_t endings = begin(self, "tsmbr_lane_close");
+    uintptr_t closings = begin(self, "tsmbr_lane_close");
     lane_enter(run, "tsmbr_lane_close");
     poison(run->cursor, (size_t)(run->end - run->cursor));
     CORE(tsmbr_lane_close)(run);
-    end(self, "tsmbr_lane_close", endings);
+    end(self, "tsmbr_lane_close", closings);
 }
 
 static void *lane_serve(tsmbr_lane *run, size_t bytes, size_t alignment, const char *function,
                         void *core(tsmbr_lane *, size_t, size_t))
 {
     tsmbr_resource *self = run->resource;
-    uintptr_t endings = self != NULL ? begin(self, function) : 0;
+    uintptr_t closings = self != NULL ? begin(self, function) : 0;
     lane_enter(run, function);
     void *block = core(run, zoned(self, bytes), zoned_alignment(self, alignment));
     lane_leave(run);
-    end(self, function, endings);
+    end(self, function, closings);
     return hand_out(self, block, bytes);
 }
 
@@ -380,6 +405,12 @@ int tsmbr_init(tsmbr_resource *self, const tsmbr_config *config)
     int error = CORE(tsmbr_init)(self, config);
     if (error == 0 && config != NULL && config->buffer != NULL)
         poison(config->buffer, config->buffer_size);
+    if (CHECKS && self != NULL) {
+        uintptr_t change = next_change();
+        atomic_store_explicit(&words_of(self)->home, (uintptr_t)self, memory_order_relaxed);
+        atomic_store_explicit(&words_of(self)->endings, change, memory_order_relaxed);
+        atomic_store_explicit(&words_of(self)->closings, change, memory_order_relaxed);
+    }
     return error;
 }
 
@@ -407,8 +438,10 @@ void tsmbr_destroy(tsmbr_resource *self)
     CORE(tsmbr_destroy)(self);
     if (buffer != NULL)
         tsmbr_tools_give_back(buffer, buffer_size);
-    if (CHECKS)
+    if (CHECKS) {
+        atomic_store_explicit(&words_of(self)->closings, next_change(), memory_order_relaxed);
         atomic_store_explicit(&words_of(self)->home, GONE, memory_order_relaxed);
+    }
 }
 
 int tsmbr_reserve(tsmbr_resource *self, size_t bytes)
@@ -423,25 +456,25 @@ int tsmbr_reserve(tsmbr_resource *self, size_t bytes)
 
 void *tsmbr_allocate(tsmbr_resource *self, size_t bytes, size_t alignment)
 {
-    uintptr_t endings = begin(self, "tsmbr_allocate");
+    uintptr_t closings = begin(self, "tsmbr_allocate");
     void *block = CORE(tsmbr_allocate)(self, zoned(self, bytes), zoned_alignment(self, alignment));
-    end(self, "tsmbr_allocate", endings);
+    end(self, "tsmbr_allocate", closings);
     return hand_out(self, block, bytes);
 }
 
 void *tsmbr_try_allocate(tsmbr_resource *self, size_t bytes, size_t alignment)
 {
-    uintptr_t endings = begin(self, "tsmbr_try_allocate");
+    uintptr_t closings = begin(self, "tsmbr_try_allocate");
     void *block = CORE(tsmbr_try_allocate)(self, zoned(self, bytes), zoned_alignment(self, alignment));
-    end(self, "tsmbr_try_allocate", endings);
+    end(self, "tsmbr_try_allocate", closings);
     return hand_out(self, block, bytes);
 }
 
 void *tsmbr_allocate_from(tsmbr_resource *self, size_t bytes, size_t alignment, const tsmbr_upstream *upstream)
 {
-    uintptr_t endings = begin(self, "tsmbr_allocate_from");
+    uintptr_t closings = begin(self, "tsmbr_allocate_from");
     void *block = CORE(tsmbr_allocate_from)(self, zoned(self, bytes), zoned_alignment(self, alignment), upstream);
-    end(self, "tsmbr_allocate_from", endings);
+    end(self, "tsmbr_allocate_from", closings);
     return hand_out(self, block, bytes);
 }
 
@@ -457,10 +490,10 @@ static void *nothing(void *context, size_t bytes, size_t alignment)
 void *tsmbr_allocate_or_call(tsmbr_resource *self, size_t bytes, size_t alignment, tsmbr_fallback *otherwise,
                              void *context)
 {
-    uintptr_t endings = begin(self, "tsmbr_allocate_or_call");
+    uintptr_t closings = begin(self, "tsmbr_allocate_or_call");
     void *block =
         CORE(tsmbr_allocate_or_call)(self, zoned(self, bytes), zoned_alignment(self, alignment), nothing, NULL);
-    end(self, "tsmbr_allocate_or_call", endings);
+    end(self, "tsmbr_allocate_or_call", closings);
     return block != NULL ? hand_out(self, block, bytes) : otherwise(context, bytes, alignment);
 }
 
@@ -468,17 +501,17 @@ void *tsmbr_allocate_or_call(tsmbr_resource *self, size_t bytes, size_t alignmen
 void tsmbr_deallocate(tsmbr_resource *self, void *ptr, size_t bytes, size_t alignment)
 {
     CORE(tsmbr_deallocate)(self, ptr, bytes, alignment);
-    uintptr_t endings = begin(self, "tsmbr_deallocate");
+    uintptr_t closings = begin(self, "tsmbr_deallocate");
     if (ptr != NULL) {
         VALGRIND_MEMPOOL_FREE(self, ptr);
         poison(ptr, place_bytes(bytes));
     }
-    end(self, "tsmbr_deallocate", endings);
+    end(self, "tsmbr_deallocate", closings);
 }
 
 bool tsmbr_try_resize(tsmbr_resource *self, void *ptr, size_t old_bytes, size_t new_bytes)
 {
-    uintptr_t endings = begin(self, "tsmbr_try_resize");
+    uintptr_t closings = begin(self, "tsmbr_try_resize");
     check_block(self, ptr, old_bytes, "tsmbr_try_resize");
     unsigned char *block = ptr;
     old_bytes = place_bytes(old_bytes);
@@ -489,7 +522,7 @@ bool tsmbr_try_resize(tsmbr_resource *self, void *ptr, size_t old_bytes, size_t 
         poison_zone(self, block, new_bytes);
     }
     bool resized = CORE(tsmbr_try_resize)(self, ptr, zoned(self, old_bytes), zoned(self, new_bytes));
-    end(self, "tsmbr_try_resize", endings);
+    end(self, "tsmbr_try_resize", closings);
     if (resized && new_bytes > old_bytes) {
         make_undefined(block + old_bytes, new_bytes - old_bytes);
         poison_zone(self, block, new_bytes);
@@ -502,10 +535,10 @@ bool tsmbr_try_resize(tsmbr_resource *self, void *ptr, size_t old_bytes, size_t 
 /* The core's calls are those above. */
 void *tsmbr_reallocate(tsmbr_resource *self, void *ptr, size_t old_bytes, size_t new_bytes, size_t alignment)
 {
-    uintptr_t endings = begin(self, "tsmbr_reallocate");
+    uintptr_t closings = begin(self, "tsmbr_reallocate");
     check_block(self, ptr, old_bytes, "tsmbr_reallocate");
     void *block = CORE(tsmbr_reallocate)(self, ptr, old_bytes, new_bytes, alignment);
-    end(self, "tsmbr_reallocate", endings);
+    end(self, "tsmbr_reallocate", closings);
     return block;
 }
 
@@ -513,17 +546,17 @@ void *tsmbr_reallocate(tsmbr_resource *self, void *ptr, size_t old_bytes, size_t
 
 bool tsmbr_owns(const tsmbr_resource *self, const void *ptr)
 {
-    uintptr_t endings = begin(self, "tsmbr_owns");
+    uintptr_t closings = begin(self, "tsmbr_owns");
     bool owned = CORE(tsmbr_owns)(self, ptr);
-    end(self, "tsmbr_owns", endings);
+    end(self, "tsmbr_owns", closings);
     return owned;
 }
 
 void tsmbr_get_statistics(const tsmbr_resource *self, tsmbr_statistics *statistics)
 {
-    uintptr_t endings = begin(self, "tsmbr_get_statistics");
+    uintptr_t closings = begin(self, "tsmbr_get_statistics");
     CORE(tsmbr_get_statistics)(self, statistics);
-    end(self, "tsmbr_get_statistics", endings);
+    end(self, "tsmbr_get_statistics", closings);
 }
 
 #endif

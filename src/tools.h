@@ -1,8 +1,8 @@
 /* tools.h - what AddressSanitizer, MemorySanitizer, Valgrind and debug builds are told.
  *
  * In a build for one of these, each public function is a wrapper in tools.c around the function of the
- * core, whose definition names itself CORE(tsmbr_...). In any other build the core is the public function, and
- * nothing of this is left. TSMBR_NO_TOOLS: nor is it in this one.
+ * core, whose definition names itself CORE(tsmbr_...); those that only call others say TOOLS_CALL. In any other
+ * build the core is the public function, and nothing of this is left. TSMBR_NO_TOOLS: nor is it in this one.
  *
  * Key invariant: bytes of a chunk that are no part of a block are poisoned, but for those that share eight
  * bytes with a block's. */
@@ -53,6 +53,10 @@ void CORE(tsmbr_lane_close)(tsmbr_lane *run);
 void *CORE(tsmbr_lane_refill)(tsmbr_lane *run, size_t bytes, size_t alignment);
 void *CORE(tsmbr_lane_extend)(tsmbr_lane *run, size_t bytes, size_t alignment);
 
+/* In a debug build, of a function that is not wrapped: that it may be called now. */
+void tsmbr_tools_call(const tsmbr_resource *self, const char *function);
+#define TOOLS_CALL(self) tsmbr_tools_call(self, __func__)
+
 /* A chunk's memory has come, or is empty again; goes back; a block that the library makes for itself; the end of
  * all blocks, after the cleanups. */
 void tsmbr_tools_empty(const void *memory, size_t bytes);
@@ -67,6 +71,7 @@ void tsmbr_tools_blocks_end(const tsmbr_resource *self);
 #else
 
 #define CORE(name) name
+#define TOOLS_CALL(self) ((void)0)
 #define TOOLS_EMPTY(memory, bytes) ((void)0)
 #define TOOLS_GIVE_BACK(memory, bytes) ((void)0)
 #define TOOLS_OWN_BLOCK(block, bytes) ((void)0)

@@ -1,6 +1,7 @@
 /* CarveWon / CarveLost after LoadHead, LoadNext: eight threads on one chunk with no upstream behind
  * it. */
 #include "support.h"
+#include "tools.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
@@ -82,6 +83,9 @@ static void carve_equal(void *argument, size_t index)
 static void every_byte_once(void **state)
 {
     (void)state;
+#if defined(TSMBR_MSAN) || defined(TSMBR_VALGRIND)
+    skip(); /* what a block's bytes were before has no value there */
+#endif
     arena a = {.buffer = calloc(SIZE, 1)};
     tsmbr_init(&a.r, &(tsmbr_config){.upstream = tsmbr_null_upstream(),
                                      .buffer = a.buffer,

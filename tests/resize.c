@@ -1,5 +1,6 @@
 /* Resizing in place, and reallocation. */
 #include "support.h"
+#include "tools.h"
 
 #include <errno.h>
 #include <string.h>
@@ -129,11 +130,14 @@ static void reallocate_copies_no_more_than_the_old_size(void **state)
     tsmbr_init(&r, &(tsmbr_config){.upstream = &w.upstream, .buffer = memory.buffer, .buffer_size = 64});
     unsigned char *p = tsmbr_allocate(&r, 64, 1);
     assert_ptr_equal(p, memory.buffer);
+    memset(p, 0x11, 64);
     unsigned char *q = tsmbr_reallocate(&r, p, 64, 128, 1);
     assert_ptr_not_equal(q, p);
     assert_memory_equal(q, p, 64);
+#if !defined(TSMBR_MSAN) && !defined(TSMBR_VALGRIND) /* to which bytes that nobody wrote have no value */
     for (int i = 64; i < 128; i++)
         assert_int_not_equal(q[i], 0x77);
+#endif
     /* And no more than the new one, when alignment makes it move to a smaller block. */
     unsigned char *odd = tsmbr_allocate(&r, 33, 1);
     while (((uintptr_t)odd & 63) == 0)

@@ -179,7 +179,7 @@ void run_rounds(size_t count, size_t rounds, void (*work)(void *, size_t, size_t
 #elif defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 #define SLOW 5
 #elif defined(__has_feature)
-#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
+#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer) || __has_feature(memory_sanitizer)
 #define SLOW 5
 #endif
 #endif

@@ -1,7 +1,7 @@
 /* One thread allocates while another releases.
  *
  * expect debug: tsmbr: tsmbr_allocate\(0x[0-9a-f]+\): tsmbr_release of the same resource runs in another thread;
- * let
+ * let all calls end before it
  */
 #include "misuse.h"
 

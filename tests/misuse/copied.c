@@ -1,7 +1,7 @@
 /* A resource that is copied after its first use.
  *
- * expect debug: tsmbr: tsmbr_allocate\(0x[0-9a-f]+\): the resource was copied or moved after its first use; leave
- * it
+ * expect debug: tsmbr: tsmbr_allocate\(0x[0-9a-f]+\): the resource was copied or moved after tsmbr_init or its
+ * first use; leave it where it is and pass a pointer
  */
 #include "misuse.h"
 

@@ -1,6 +1,7 @@
 /* A resource destroyed twice.
  *
- * expect debug: tsmbr: tsmbr_destroy\(0x[0-9a-f]+\): the resource was destroyed; call tsmbr_init
+ * expect debug: tsmbr: tsmbr_destroy\(0x[0-9a-f]+\): the resource was destroyed; call tsmbr_init before it is used
+ * again
  */
 #include "misuse.h"
 

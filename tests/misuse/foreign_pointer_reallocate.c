@@ -1,7 +1,7 @@
 /* A pointer that is not the resource's.
  *
  * expect debug: tsmbr: tsmbr_reallocate\(0x[0-9a-f]+\): 64 bytes at 0x[0-9a-f]+ are no block that the resource has
- * handed out
+ * handed out since its last release or reset; pass a block of its own with its present size
  */
 #include "misuse.h"
 

@@ -1,7 +1,7 @@
 /* An explicit lane after a reset of its resource.
  *
  * expect debug: tsmbr: tsmbr_lane_allocate\(0x[0-9a-f]+\): its resource was released or reset since the lane was
- * opened; call tsmbr_lane_open
+ * opened; call tsmbr_lane_open again
  */
 #include "misuse.h"
 

@@ -1,6 +1,7 @@
 /* One explicit lane in the hands of two threads at once.
  *
- * expect debug: tsmbr: tsmbr_lane_allocate\(0x[0-9a-f]+\): the lane is used by two threads at once
+ * expect debug: tsmbr: tsmbr_lane_allocate\(0x[0-9a-f]+\): the lane is used by two threads at once, or by a
+ * handler that interrupts its user; give each its own
  */
 #include "misuse.h"
 

@@ -1,7 +1,7 @@
 /* misuse.h - what the programs beside it share. Each makes one mistake, between #ifndef RIGHT and #endif; compiled
  * with RIGHT it makes none. Its first lines say which tool must report what:
  *
- *     expect TOOL: an extended regular expression
+ *     expect TOOL: an extended regular expression, which goes on in the next lines; debug: of the whole line
  *
  * scripts/check-misuse builds and runs them. */
 #ifndef MISUSE_H
@@ -69,6 +69,20 @@ static inline void interlude_open(interlude *i, void *play(void *), void *argume
 {
     interlude opened = {{interlude_allocate, interlude_deallocate, i}, play, argument, 0};
     *i = opened;
+}
+
+/* The same in a cleanup: in the middle of a release, a reset or a destroy. */
+static inline void interlude_clean_up(void *argument)
+{
+    interlude *i = argument;
+    pthread_join(start(i->play, i->argument), NULL);
+}
+
+static inline void interlude_in_cleanup(interlude *i, void *play(void *), tsmbr_resource *r)
+{
+    interlude_open(i, play, NULL);
+    if (tsmbr_on_release(r, interlude_clean_up, i) != 0)
+        exit(3);
 }
 
 #endif

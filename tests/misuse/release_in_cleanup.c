@@ -1,7 +1,7 @@
 /* A cleanup that releases the resource whose cleanup it is.
  *
  * expect debug: tsmbr: tsmbr_release\(0x[0-9a-f]+\): a cleanup must not end the resource whose cleanup it is;
- * leave
+ * leave that to the call that runs it
  */
 #include "misuse.h"
 

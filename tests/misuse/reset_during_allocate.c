@@ -1,7 +1,7 @@
 /* One thread resets while another is in the middle of a call.
  *
- * expect debug: tsmbr: tsmbr_allocate\(0x[0-9a-f]+\): the same resource was released, reset or destroyed during
- * this call; let
+ * expect debug: tsmbr: tsmbr_allocate\(0x[0-9a-f]+\): the same resource was released, reset, reserved or destroyed
+ * during this call; let all calls end before that
  */
 #include "misuse.h"
 

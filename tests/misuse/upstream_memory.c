@@ -1,6 +1,7 @@
 /* The upstream's memory while it is a chunk. When it has been given back it is the upstream's again.
  *
  * expect asan: ERROR: AddressSanitizer: use-after-poison
+ * expect msan: WARNING: MemorySanitizer: use-of-uninitialized-value
  * expect valgrind: Invalid read of size 1
  */
 #include "misuse.h"
@@ -27,7 +28,7 @@ int main(void)
     tsmbr_init(&r, &config);
     must(tsmbr_allocate(&r, 100, 1));
 #ifndef RIGHT
-    use(memory + 1000);
+    branch_on(memory + 1000);
 #endif
     tsmbr_release(&r);
     branch_on(memory + 1000);

@@ -1,6 +1,7 @@
 /* A block after its owner has said that it is done with it.
  *
  * expect asan: ERROR: AddressSanitizer: use-after-poison
+ * expect msan: WARNING: MemorySanitizer: use-of-uninitialized-value
  * expect valgrind: Invalid read of size 1
  */
 #include "misuse.h"
@@ -13,6 +14,6 @@ int main(void)
 #ifndef RIGHT
     tsmbr_deallocate(&r, block, 64, 8);
 #endif
-    use(block);
+    branch_on(block);
     tsmbr_destroy(&r);
 }

@@ -1,6 +1,7 @@
 /* A block after release.
  *
  * expect asan: ERROR: AddressSanitizer: (heap-use-after-free|use-after-poison)
+ * expect msan: WARNING: MemorySanitizer: use-of-uninitialized-value
  * expect valgrind: Invalid read of size 1
  */
 #include "misuse.h"
@@ -13,7 +14,7 @@ int main(void)
     use(block);
     tsmbr_release(&r);
 #ifndef RIGHT
-    use(block);
+    branch_on(block);
 #endif
     tsmbr_destroy(&r);
 }

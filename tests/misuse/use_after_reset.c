@@ -1,6 +1,7 @@
 /* A block after a reset that keeps its chunk.
  *
  * expect asan: ERROR: AddressSanitizer: use-after-poison
+ * expect msan: WARNING: MemorySanitizer: use-of-uninitialized-value
  * expect valgrind: Invalid read of size 1
  */
 #include "misuse.h"
@@ -12,7 +13,7 @@ int main(void)
     memset(block, 1, 100);
     tsmbr_reset(&r, SIZE_MAX);
 #ifndef RIGHT
-    use(block);
+    branch_on(block);
 #endif
     tsmbr_destroy(&r);
 }

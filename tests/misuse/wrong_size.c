@@ -1,7 +1,7 @@
 /* A block resized with a size that it does not have.
  *
  * expect debug: tsmbr: tsmbr_try_resize\(0x[0-9a-f]+\): 200 bytes at 0x[0-9a-f]+ are no block that the resource
- * has handed out
+ * has handed out since its last release or reset; pass a block of its own with its present size
  */
 #include "misuse.h"
 

@@ -1,0 +1,18 @@
+/* tsmbr_allocate_array on a resource that was destroyed: the line names what the program called.
+ *
+ * expect debug: tsmbr: tsmbr_allocate_array\(0x[0-9a-f]+\): the resource was destroyed; call tsmbr_init before it
+ * is used again
+ */
+#include "misuse.h"
+
+int main(void)
+{
+    tsmbr_resource r = TSMBR_RESOURCE_INIT;
+    must(tsmbr_new_array(&r, int, 4));
+    tsmbr_destroy(&r);
+#ifdef RIGHT
+    tsmbr_init(&r, NULL);
+#endif
+    must(tsmbr_new_array(&r, int, 4));
+    tsmbr_destroy(&r);
+}

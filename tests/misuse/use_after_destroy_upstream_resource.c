@@ -1,0 +1,18 @@
+/* tsmbr_upstream_resource on a resource that was destroyed: the line names what the program called.
+ *
+ * expect debug: tsmbr: tsmbr_upstream_resource\(0x[0-9a-f]+\): the resource was destroyed; call tsmbr_init before
+ * it is used again
+ */
+#include "misuse.h"
+
+int main(void)
+{
+    tsmbr_resource r = TSMBR_RESOURCE_INIT;
+    (void)tsmbr_upstream_resource(&r);
+    tsmbr_destroy(&r);
+#ifdef RIGHT
+    tsmbr_init(&r, NULL);
+#endif
+    (void)tsmbr_upstream_resource(&r);
+    tsmbr_destroy(&r);
+}
