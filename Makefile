@@ -108,6 +108,7 @@ cross-smoke: ## the C tests on 32-bit x86 and big-endian s390x
 check-all: ## everything: check, clang, sanitizers, Valgrind, misuse, coverage, signals, soak, tidy, all machines, the proof
 	@$(BOOTSTRAP) build test clang tools consumers lint fuzz coverage cross verify
 	@$(MAKE) --no-print-directory check clang asan msan valgrind misuse ubsan tsan tsan-clang coverage signals fuzz soak format-check tidy
+	@$(MAKE) --no-print-directory fuzz FUZZER=afl SECONDS=12
 	@scripts/cross $$(scripts/cross --list | cut -d ' ' -f 1) # by name: none may be left out
 	@scripts/verify
 
@@ -134,11 +135,9 @@ soak: ## random programs on many threads, statistics watched, for MINUTES (1), h
 	@TSAN_OPTIONS=halt_on_error=1:allocator_may_return_null=1 \
 	  $(BUILD)/tsan-clang/fuzz/fuzz_soak --minutes $$(awk 'BEGIN { print $(MINUTES) / 2 }')
 
-coverage: ## which lines and branches of src/ tests and fuzz corpus reach: a table; fails below 95 and 90 %
+coverage: ## which lines and branches of src/ the corpus reaches, and tests with it: fails below 95 and 90 %
 	@$(BOOTSTRAP) build test coverage
 	@$(call build,coverage)
-	@find $(BUILD)/coverage -name '*.gcda' -delete
-	@$(call test,coverage) --quiet
 	@fuzz/coverage $(BUILD)/coverage
 
 verify: ## the proof: all legs, and a table of them

@@ -26,7 +26,8 @@ static const char *const kind_names[CALL_KINDS] = {"allocate",
                                                    "try_resize",
                                                    "lane_open",
                                                    "lane_close",
-                                                   "on_release"};
+                                                   "on_release",
+                                                   "vprintf"};
 
 static bool alignment_ok(size_t alignment)
 {
@@ -49,6 +50,7 @@ bool call_shape(const call *c, size_t *bytes, size_t *alignment)
         return true;
     case CALL_STRDUP:
     case CALL_PRINTF:
+    case CALL_VPRINTF:
         *bytes = c->bytes % TEXT + 1;
         *alignment = 1;
         return true;
@@ -91,6 +93,16 @@ void calls_open(void)
     memset(endless, 't', sizeof endless);
 }
 
+static char *print(tsmbr_resource *resource, const char *format, ...) TSMBR_PRINTF(2, 3);
+static char *print(tsmbr_resource *resource, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    char *copy = tsmbr_vprintf(resource, format, arguments);
+    va_end(arguments);
+    return copy;
+}
+
 /* Copies and texts, with their contents looked at. */
 static void *make_copy(subject *s, const call *c)
 {
@@ -109,6 +121,8 @@ static void *make_copy(subject *s, const call *c)
         copy = tsmbr_strdup(&s->resource, end_of_text);
     else if (c->kind == CALL_PRINTF)
         copy = tsmbr_printf(&s->resource, "%s", end_of_text);
+    else if (c->kind == CALL_VPRINTF)
+        copy = print(&s->resource, "%.*s", (int)bytes - 1, text);
     else if (c->bytes <= SHORT_TEXT)
         copy = tsmbr_strndup(&s->resource, endless + SHORT_TEXT - c->bytes, c->bytes);
     else
@@ -151,6 +165,7 @@ static void *make(actor *a, subject *s, const call *c, fallback *f)
     case CALL_STRDUP:
     case CALL_STRNDUP:
     case CALL_PRINTF:
+    case CALL_VPRINTF:
         return make_copy(s, c);
     case CALL_LANE:
         return tsmbr_lane_allocate(lane, c->bytes, c->alignment);
@@ -257,6 +272,14 @@ grant *require_held(const subject *s, unsigned char *ptr, size_t bytes)
     return g;
 }
 
+/* What a tool lets its block's owner touch: that, and nothing behind it where there are zones. */
+static void require_zone(const subject *s, const block *b)
+{
+    if (has_zones(s))
+        REQUIRE_THAT(IS_POISONED(b->ptr + b->bytes), "the byte behind the block %p of %zu bytes is accessible",
+                     (void *)b->ptr, b->bytes);
+}
+
 static void judge_new_block(actor *a, const call *c)
 {
     subject *s = &a->m->subjects[c->resource];
@@ -267,6 +290,7 @@ static void judge_new_block(actor *a, const call *c)
     block b = {.ptr = c->result, .asked = bytes, .alignment = alignment, .resource = (uint8_t)c->resource};
     b.bytes = b.most = bytes == 0 ? 1 : bytes;
     REQUIRE_THAT((uintptr_t)b.ptr % alignment == 0, "the block %p is not aligned to %zu", c->result, alignment);
+    require_zone(s, &b);
     if (a->m->concurrent) {
         b.seed = a->seed += 0x9E3779B1u;
         blocks_push(a->mine, b);
@@ -342,6 +366,7 @@ static void judge_resized(actor *a, const call *c, block *b)
     }
     grant *g = require_held(s, b->ptr, bytes);
     model_resized(a->m, b, bytes);
+    require_zone(s, b);
     block_write(b);
     if (s->exact) {
         size_t begin = (size_t)(b->ptr - g->base);
@@ -418,7 +443,7 @@ static bool lane_call(actor *a, const call *c)
     }
     if (m->lane_states[c->lane] == LANE_OPEN && c->kind == CALL_LANE_OPEN) {
         subject *left = &m->subjects[m->lane_resource[c->lane]];
-        left->abandoned += (size_t)(lane->end - lane->cursor);
+        left->abandoned += lane_left(lane);
         left->frame.broken = true;
     }
     size_t calls = s->supply.calls;
@@ -454,8 +479,8 @@ static void frame_note(subject *s, const call *c, const before *was)
 void *call_make(actor *a, call *c, block *old)
 {
     subject *s = &a->m->subjects[c->resource];
-    tell("  %u: %s(%zu x %zu, %zu) lane %u old %p %zu", c->resource, kind_names[c->kind], c->count, c->bytes,
-         c->alignment, c->lane, c->ptr, c->old_bytes);
+    tell_of("  %u: %s(%zu x %zu, %zu) lane %u old %p %zu", c->resource, kind_names[c->kind], c->count, c->bytes,
+            c->alignment, c->lane, c->ptr, c->old_bytes);
     before was = {0};
     if (!a->m->concurrent) {
         was.calls = s->supply.calls;
@@ -469,10 +494,20 @@ void *call_make(actor *a, call *c, block *old)
         c->result = make(a, s, c, &f);
         judge(a, c, old, &f, &was);
     }
-    tell(" -> %p\n", c->result);
+    tell_of(" -> %p\n", c->result);
     if (!a->m->concurrent) {
         model_account(a->m, c->resource);
         frame_note(s, c, &was);
     }
     return c->result;
+}
+
+void call_deallocate(actor *a, block *b)
+{
+    tell_of("  %u: deallocate(%p, %zu, %zu)\n", b->resource, (void *)b->ptr, b->asked, b->alignment);
+    block_check(b);
+    errno = EDOM;
+    tsmbr_deallocate(&a->m->subjects[b->resource].resource, b->ptr, b->asked, b->alignment);
+    REQUIRE_THAT(errno == EDOM, "deallocate has set errno to %d", errno);
+    block_end(b);
 }

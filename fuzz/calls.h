@@ -9,9 +9,9 @@ typedef struct actor {
     model *m;
     blocks *mine; /* blocks of a thread that runs beside others; NULL: alone, blocks are in the model */
     uint32_t seed;
-    unsigned lane;       /* of such a thread: the only one it uses; LANES: none */
-    size_t refusals;     /* calls that were refused */
-    size_t hidden_bytes; /* it has in blocks that are not in `mine`, with padding */
+    unsigned lane;                  /* of such a thread: the only one it uses; LANES: none */
+    size_t refusals;                /* calls that were refused */
+    size_t hidden_bytes[RESOURCES]; /* it has in blocks that are not in `mine`, with padding */
 } actor;
 
 /* Once, before anything else. */
@@ -25,15 +25,14 @@ bool call_shape(const call *c, size_t *bytes, size_t *alignment);
  * c->result. */
 void *call_make(actor *a, call *c, block *old);
 
+/* Give the block to tsmbr_deallocate; it is nobody's then. */
+void call_deallocate(actor *a, block *b);
+
 /* Fails unless memory of the resource, before its chunk's record, has these bytes. NULL if that is not known. */
 grant *require_held(const subject *s, unsigned char *ptr, size_t bytes);
 
 /* Print calls as they are made, to read what a finding does. */
 extern bool calls_are_told;
-void tell(const char *format, ...)
-#if defined(__GNUC__)
-    __attribute__((__format__(__printf__, 1, 2)))
-#endif
-    ;
+void tell_of(const char *format, ...) TSMBR_PRINTF(1, 2);
 
 #endif

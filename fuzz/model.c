@@ -45,7 +45,35 @@ void block_write(const block *b)
 
 void block_check(const block *b)
 {
-    block_visit(b, part_check);
+    if (!b->hidden)
+        block_visit(b, part_check);
+}
+
+/* The first byte of a block that shares its group of eight, which is what poison can cover, with no other block.
+ */
+static const unsigned char *first_apart(const block *b)
+{
+    return b->ptr + (0 - (uintptr_t)b->ptr) % 8;
+}
+
+void block_end(block *b)
+{
+    b->garbage = true;
+    b->hidden = TOOLS && POISON;
+    REQUIRE_THAT(!b->hidden || b->bytes < 16 || IS_POISONED(first_apart(b)),
+                 "the block %p has ended, and is still accessible", (void *)b->ptr);
+}
+
+void model_check_hidden(const model *m, unsigned resource)
+{
+    const subject *s = &m->subjects[resource];
+    if (!TOOLS || !POISON || !s->watched || s->supply.base != NULL)
+        return;
+    for (size_t i = 0; i < m->blocks.count; i++) {
+        const block *b = &m->blocks.items[i];
+        REQUIRE_THAT(b->resource != resource || b->bytes < 16 || IS_POISONED(first_apart(b)),
+                     "the block %p is from before the end of all blocks, and is still accessible", (void *)b->ptr);
+    }
 }
 
 static void *grown(void *items, size_t *room, size_t size)
@@ -155,7 +183,7 @@ void model_forget(model *m, unsigned resource)
         g->next = 0;
         small = small && grant_capacity(g) < CHUNK_LANES_FROM;
     }
-    s->exact = s->watched && (small || (s->flags & TSMBR_SHARED_ONLY) != 0);
+    s->exact = s->watched && (small || (s->flags & TSMBR_SHARED_ONLY) != 0) && !has_zones(s);
     s->lanes_used = false;
     s->abandoned = 0;
     s->hidden_bytes = 0;
@@ -171,6 +199,28 @@ void model_forget(model *m, unsigned resource)
 }
 
 /* --------------------------------------------------------------------------------- the account -- */
+
+bool has_zones(const subject *s)
+{
+    return TOOLS && POISON && (s->flags & TSMBR_RED_ZONES) != 0;
+}
+
+/* A library for tools keeps the end aside. */
+size_t lane_left(const tsmbr_lane *lane)
+{
+    return (size_t)(lane->end - lane->cursor) + (TOOLS ? lane->tools[0] : 0);
+}
+
+enum { GROUP = 8, ZONE = 16 };
+
+/* The most that a block takes, with padding, and a zone and the rest of a group where there are zones. */
+static size_t most_taken(const subject *s, const block *b)
+{
+    size_t alignment = has_zones(s) && b->alignment < GROUP ? GROUP : b->alignment;
+    /* An alignment of 2^40 has padding, but in a chunk that is held. */
+    size_t padding = alignment - 1 < (size_t)1 << 30 ? alignment - 1 : (size_t)1 << 30;
+    return b->most + padding + (has_zones(s) ? GROUP - 1 + ZONE : 0);
+}
 
 uintptr_t place_of(const grant *g, size_t next, size_t bytes, size_t alignment)
 {
@@ -264,17 +314,18 @@ void model_account(model *m, unsigned resource)
 
     size_t least = s->records * 3 * sizeof(void *);
     size_t most = least + s->records * (_Alignof(void *) - 1) + s->abandoned + s->hidden_bytes;
+    if (has_zones(s)) /* records of cleanups are blocks */
+        most += s->records * (GROUP - 1 + ZONE);
     for (size_t i = 0; i < m->blocks.count; i++) {
         const block *b = &m->blocks.items[i];
         if (b->resource != resource)
             continue;
         least += b->bytes;
-        /* An alignment of 2^40 has padding, but in a chunk that is held. */
-        most += b->most + (b->alignment - 1 < (size_t)1 << 30 ? b->alignment - 1 : (size_t)1 << 30);
+        most += most_taken(s, b);
     }
     for (unsigned i = 0; i < LANES; i++)
         if (m->lane_states[i] == LANE_OPEN && m->lane_resource[i] == resource)
-            most += (size_t)(m->lanes[i].end - m->lanes[i].cursor);
+            most += lane_left(&m->lanes[i]);
     REQUIRE_THAT(now.allocated_bytes >= least && now.allocated_bytes <= most,
                  "allocated_bytes is %zu, blocks have %zu and with padding at most %zu", now.allocated_bytes,
                  least, most);
@@ -313,10 +364,10 @@ void model_open(model *m)
 static const tsmbr_upstream *upstream_of(subject *s, unsigned which)
 {
     static const tsmbr_upstream *(*const bases[])(void) = {tsmbr_malloc_upstream, tsmbr_system_upstream,
-                                                           tsmbr_prefault_upstream};
+                                                           tsmbr_prefault_upstream, tsmbr_guarded_upstream};
     s->watched = which < 12;
     s->barren = which == 12;
-    supply_open(&s->supply, which >= 8 && which < 11 ? bases[which - 8]() : NULL);
+    supply_open(&s->supply, which >= 8 && which < 12 ? bases[which - 8]() : NULL);
     if (which < 12)
         return &s->supply.upstream;
     return which == 12 ? tsmbr_null_upstream() : which == 13 ? tsmbr_system_upstream() : NULL;

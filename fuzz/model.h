@@ -9,7 +9,9 @@
  *   - statistics are those of the grants and within the bounds that the blocks give;
  *   - without lanes more: a block stands right behind the one before it in its chunk, allocated_bytes is exact,
  *     and a refusal means that no chunk held has room;
- *   - reset keeps as much as it may, release everything goes back, the same calls get the same blocks again.
+ *   - reset keeps as much as it may, or nothing with TSMBR_NO_RECYCLE; at release everything goes back; the same
+ *     calls get the same blocks again;
+ *   - in a library for tools: what is poisoned, and that its checks find no mistake where there is none.
  *
  * Key invariant: `order` has the items sorted by address, and neighbours are apart. */
 #ifndef TSMBR_FUZZ_MODEL_H
@@ -33,7 +35,8 @@ typedef struct block {
     size_t alignment;
     uint32_t seed;    /* of its contents */
     uint8_t resource; /* index */
-    bool garbage;     /* reallocate moved it: nobody's, but not handed out again either */
+    bool garbage;     /* reallocate moved it, or deallocate had it: nobody's, but not handed out again either */
+    bool hidden;      /* its bytes are poisoned */
 } block;
 
 /* Blocks in the order in which they were made. */
@@ -62,6 +65,7 @@ typedef enum call_kind {
     CALL_LANE_OPEN,
     CALL_LANE_CLOSE,
     CALL_ON_RELEASE,
+    CALL_VPRINTF,
     CALL_KINDS
 } call_kind;
 
@@ -130,6 +134,7 @@ typedef struct model {
     size_t *order;
     size_t order_room;
     uint32_t seed;
+    unsigned shared; /* resources that threads share: the first ones */
     bool concurrent; /* threads are running: what needs rest is checked later */
     bool crowded;    /* they have been */
     bool repeating;  /* a frame is being made again */
@@ -162,6 +167,8 @@ void blocks_push(blocks *list, block b);
 void model_add(model *m, block b);
 /* The item that begins at ptr, or NULL. */
 block *model_block(model *m, const void *ptr);
+/* The block has gone to tsmbr_deallocate. */
+void block_end(block *b);
 /* The block has so many bytes now, in place. */
 void model_resized(model *m, block *b, size_t bytes);
 void model_check_blocks(const model *m, unsigned resource);
@@ -174,6 +181,15 @@ void model_account(model *m, unsigned resource);
 
 /* Bytes that the limit leaves; 0 without one. */
 size_t room_under_limit(const subject *s);
+
+/* Whether tools keep bytes behind each block of this resource from everybody. */
+bool has_zones(const subject *s);
+
+/* The bytes that an explicit lane has ready. */
+size_t lane_left(const tsmbr_lane *lane);
+
+/* After reset or release: fails if a tool would not report the use of an old block. */
+void model_check_hidden(const model *m, unsigned resource);
 
 /* Whether tsmbr_owns is right about the ends of every chunk. */
 void model_check_owns(model *m, unsigned resource);

@@ -13,6 +13,9 @@ void program_open(void);
 void do_call(reader *in, call_kind kind, unsigned resource);
 void do_lane(reader *in, call_kind kind, unsigned resource);
 
+/* Give one block to tsmbr_deallocate. */
+void do_deallocate(reader *in);
+
 /* Many small blocks: the way to the end of a chunk is short to write. */
 void do_burst(reader *in, unsigned resource);
 

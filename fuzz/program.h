@@ -15,7 +15,7 @@
 /* Run a program of one thread at a time, on three resources. A fault aborts. */
 void program_of_calls(const uint8_t *data, size_t size);
 
-/* Run a program for each of two to four threads on one shared resource, twice with a reset in between. */
+/* Run a program for each of two to four threads on a shared resource or two, twice with a reset in between. */
 void program_of_threads(const uint8_t *data, size_t size);
 
 /* What an entry point runs. */

@@ -6,6 +6,7 @@
 static const size_t BYTES_MOST = (size_t)20 << 20; /* of one block */
 static const size_t BUFFER_MOST = (size_t)256 << 10;
 static const size_t LIMIT_MOST = (size_t)8 << 20;
+enum { SIZE_BITS = 8 * sizeof(size_t) };
 
 unsigned read_byte(reader *in)
 {
@@ -78,7 +79,7 @@ size_t read_size(reader *in, unsigned resource)
     case 2:
         return SIZE_MAX / (more + 1);
     default:
-        return shifted((size_t)1 << (56 + more / 32), more);
+        return shifted((size_t)1 << (SIZE_BITS - 8 + more / 32), more);
     }
 }
 
@@ -97,7 +98,7 @@ size_t read_alignment(reader *in)
     if (code < 240)
         return (size_t)1 << code % 24;
     if (code < 248)
-        return (size_t)1 << (60 + code % 4);
+        return (size_t)1 << (SIZE_BITS - 4 + code % 4);
     static const size_t odd[] = {0, 3, 6, 12, SIZE_MAX, SIZE_MAX / 2, 48, (size_t)1 << 30};
     return odd[code - 248];
 }
@@ -106,7 +107,9 @@ plan read_plan(reader *in, unsigned resource)
 {
     unsigned kind = read_byte(in);
     unsigned parts = read_byte(in);
-    plan p = {.upstream = kind % 16, .flags = parts & 1, .buffer_bytes = SIZE_MAX};
+    plan p = {.upstream = kind % 16, .buffer_bytes = SIZE_MAX};
+    p.flags = ((parts & 1) != 0 ? TSMBR_SHARED_ONLY : 0) | ((parts & 64) != 0 ? TSMBR_NO_RECYCLE : 0) |
+              ((parts & 128) != 0 ? TSMBR_RED_ZONES : 0);
     if (p.upstream < 8)
         p.upstream = 0;
     p.mistake = kind >= 0xE0 ? 1 + kind % 6 : 0;

@@ -7,12 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "program.h"
 
-enum { FILE_MOST = 1 << 20 };
+enum { FILE_MOST = 1 << 20, ENTRIES_MOST = 20000 };
 
 static size_t programs;
 static const char *current = "none";
@@ -23,7 +22,7 @@ static void at_abort(int signal_number)
     (void)signal_number;
     static const char where[] = "fuzz: the program was ";
     (void)!write(STDERR_FILENO, where, sizeof where - 1);
-    (void)!write(STDERR_FILENO, current, strlen(current));
+    (void)!write(STDERR_FILENO, current, (unsigned)strlen(current));
     (void)!write(STDERR_FILENO, "\n", 1);
 }
 
@@ -44,27 +43,42 @@ static int replay_file(const char *path)
     return 0;
 }
 
+static int replay(const char *path);
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* In the order of names. */
+static int replay_directory(const char *path, DIR *directory)
+{
+    char *names[ENTRIES_MOST];
+    size_t count = 0;
+    for (const struct dirent *entry = readdir(directory); entry != NULL; entry = readdir(directory)) {
+        size_t bytes = strlen(path) + strlen(entry->d_name) + 2;
+        if (entry->d_name[0] == '.')
+            continue;
+        if (count == ENTRIES_MOST || (names[count] = malloc(bytes)) == NULL)
+            abort();
+        (void)snprintf(names[count++], bytes, "%s/%s", path, entry->d_name);
+    }
+    qsort(names, count, sizeof *names, by_name);
+    int failed = 0;
+    for (size_t i = 0; i < count; i++) {
+        failed |= replay(names[i]);
+        free(names[i]);
+    }
+    return failed;
+}
+
 static int replay(const char *path)
 {
-    struct stat about;
-    if (stat(path, &about) != 0) {
-        perror(path);
-        return 1;
-    }
-    if (!S_ISDIR(about.st_mode))
+    DIR *directory = opendir(path);
+    if (directory == NULL)
         return replay_file(path);
-    struct dirent **entries;
-    int count = scandir(path, &entries, NULL, alphasort);
-    int failed = count < 0;
-    for (int i = 0; i < count; i++) {
-        char name[4096];
-        (void)snprintf(name, sizeof name, "%s/%s", path, entries[i]->d_name);
-        if (entries[i]->d_name[0] != '.')
-            failed |= replay(name);
-        free(entries[i]);
-    }
-    if (count >= 0)
-        free(entries);
+    int failed = replay_directory(path, directory);
+    (void)closedir(directory);
     return failed;
 }
 

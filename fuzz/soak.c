@@ -1,5 +1,5 @@
-/* soak.c - everything at once, for long: threads with random programs on one resource, a watcher of its
- * statistics, the model's judgement at rest, another resource after each round.
+/* soak.c - everything at once, for long: threads with random programs on one resource or two, a watcher of their
+ * statistics, the model's judgement at rest, now and then another resource after a round.
  *
  *   fuzz_soak [--minutes M | --rounds N] [--threads N]
  *   TSMBR_SEED=N                                          repeat a run's programs, not its interleavings */
@@ -32,6 +32,8 @@ typedef struct soak {
     size_t lost_races;
     size_t polls; /* of statistics, while threads were at work */
     size_t resources;
+    size_t threads_had; /* one program may have many */
+    unsigned shared;    /* resources of this round */
 
     member members[MEMBERS_MOST];
     uint8_t data[MEMBERS_MOST][PROGRAM_MOST];
@@ -54,30 +56,35 @@ static void require_risen(size_t before, size_t now, const char *name)
 }
 
 /* What must be so at any instant between two resets. */
+static void look(const subject *s, tsmbr_statistics *was, bool only_rises)
+{
+    tsmbr_statistics now;
+    tsmbr_get_statistics(&s->resource, &now);
+    require_risen(was->reserved_bytes, now.reserved_bytes, "reserved_bytes");
+    require_risen(was->chunks, now.chunks, "chunks");
+    require_risen(was->peak_reserved_bytes, now.peak_reserved_bytes, "peak_reserved_bytes");
+    require_risen(was->lost_races, now.lost_races, "lost_races");
+    require_risen(now.reserved_bytes, now.peak_reserved_bytes, "the peak under what is reserved");
+    if (only_rises)
+        require_risen(was->allocated_bytes, now.allocated_bytes, "allocated_bytes");
+    REQUIRE_THAT(s->limit == 0 || now.peak_reserved_bytes <= s->limit, "%zu bytes reserved under a limit of %zu",
+                 now.peak_reserved_bytes, s->limit);
+    REQUIRE_THAT(now.allocated_bytes + now.wasted_bytes <= now.reserved_bytes + s->buffer_bytes,
+                 "%zu bytes allocated and %zu wasted of %zu and a buffer of %zu", now.allocated_bytes,
+                 now.wasted_bytes, now.reserved_bytes, s->buffer_bytes);
+    *was = now;
+}
+
 static void *watch_statistics(void *argument)
 {
     soak *k = argument;
-    const subject *s = &the_model.subjects[0];
-    const bool only_rises = k->members[0].plain && (s->flags & TSMBR_SHARED_ONLY) != 0;
-    tsmbr_statistics was = s->seen;
-    while (members_at_work()) {
-        tsmbr_statistics now;
-        tsmbr_get_statistics(&s->resource, &now);
-        require_risen(was.reserved_bytes, now.reserved_bytes, "reserved_bytes");
-        require_risen(was.chunks, now.chunks, "chunks");
-        require_risen(was.peak_reserved_bytes, now.peak_reserved_bytes, "peak_reserved_bytes");
-        require_risen(was.lost_races, now.lost_races, "lost_races");
-        require_risen(now.reserved_bytes, now.peak_reserved_bytes, "the peak under what is reserved");
-        if (only_rises)
-            require_risen(was.allocated_bytes, now.allocated_bytes, "allocated_bytes");
-        REQUIRE_THAT(s->limit == 0 || now.peak_reserved_bytes <= s->limit,
-                     "%zu bytes reserved under a limit of %zu", now.peak_reserved_bytes, s->limit);
-        REQUIRE_THAT(now.allocated_bytes + now.wasted_bytes <= now.reserved_bytes + s->buffer_bytes,
-                     "%zu bytes allocated and %zu wasted of %zu and a buffer of %zu", now.allocated_bytes,
-                     now.wasted_bytes, now.reserved_bytes, s->buffer_bytes);
-        was = now;
-        k->polls++;
-    }
+    const subject *subjects = the_model.subjects;
+    tsmbr_statistics was[SHARED_MOST];
+    for (unsigned r = 0; r < k->shared; r++)
+        was[r] = subjects[r].seen;
+    for (; members_at_work(); k->polls++)
+        for (unsigned r = 0; r < k->shared; r++)
+            look(&subjects[r], &was[r], k->members[0].plain && (subjects[r].flags & TSMBR_SHARED_ONLY) != 0);
     return NULL;
 }
 
@@ -88,79 +95,104 @@ static size_t size_up_to(soak *k, unsigned bits)
     return (size_t)(roll(k) & (((uint64_t)1 << (1 + roll(k) % bits)) - 1));
 }
 
-static void make_resource(soak *k)
+static bool one_in(soak *k, unsigned count)
 {
-    plan p = {.upstream = roll(k) % 4 == 0 ? 8 + (unsigned)(roll(k) % 3) : 0,
-              .flags = roll(k) % 3 == 0 ? TSMBR_SHARED_ONLY : 0,
+    return roll(k) % count == 0;
+}
+
+static void make_resource(soak *k, unsigned resource)
+{
+    plan p = {.upstream = one_in(k, 4) ? 8 + (unsigned)(roll(k) % 4) : 0, /* of the library */
               .buffer_bytes = SIZE_MAX,
-              .gap = roll(k) % 3 == 0 ? 0 : 64,
-              .misalign = roll(k) % 3 == 0 ? (size_t)(roll(k) % 64) : 0};
-    if (roll(k) % 3 == 0)
+              .gap = one_in(k, 3) ? 0 : 64,
+              .misalign = one_in(k, 3) ? (size_t)(roll(k) % 64) : 0};
+    p.flags = (one_in(k, 3) ? TSMBR_SHARED_ONLY : 0) | (one_in(k, 4) ? TSMBR_NO_RECYCLE : 0) |
+              (one_in(k, 4) ? TSMBR_RED_ZONES : 0);
+    if (one_in(k, 3))
         p.buffer_bytes = size_up_to(k, 18);
-    if (roll(k) % 3 == 0)
+    if (one_in(k, 3))
         p.limit = 1 + size_up_to(k, 22);
-    if (roll(k) % 2 == 0)
+    if (one_in(k, 2))
         p.initial_size = size_up_to(k, 21);
-    model_init(&the_model, 0, &p);
+    model_init(&the_model, resource, &p);
     k->resources++;
+}
+
+static void round_write(soak *k, unsigned index, bool plain)
+{
+    size_t length = 100 + (size_t)(roll(k) % (PROGRAM_MOST - 100));
+    for (size_t n = 0; n < length; n++) {
+        uint64_t now = roll(k);
+        /* Mostly small numbers: sizes are, in life. */
+        k->data[index][n] = (uint8_t)((now & 0xC00) != 0 ? now % 128 : now);
+    }
+    k->members[index].in =
+        (reader){.data = k->data[index], .left = length, .a = {.m = &the_model, .seed = (uint32_t)roll(k)}};
+    k->members[index].plain = plain;
+}
+
+static size_t refusals_of_all(const soak *k)
+{
+    size_t refusals = 0;
+    for (unsigned r = 0; r < k->shared; r++)
+        refusals += the_model.subjects[r].supply.refusals;
+    return refusals;
 }
 
 static void round_work(soak *k)
 {
-    subject *s = &the_model.subjects[0];
-    s->supply.fail_every = roll(k) % 4 == 0 ? 2 + (size_t)(roll(k) % 9) : 0;
-    s->supply.refuse_above = roll(k) % 6 == 0 ? 300 + size_up_to(k, 20) : 0;
-    bool plain = roll(k) % 4 == 0;
-    unsigned count = 2 + (unsigned)(roll(k) % (k->threads - 1));
-    for (unsigned i = 0; i < count; i++) {
-        size_t length = 100 + (size_t)(roll(k) % (PROGRAM_MOST - 100));
-        for (size_t n = 0; n < length; n++) {
-            uint64_t now = roll(k);
-            /* Mostly small numbers: sizes are, in life. */
-            k->data[i][n] = (uint8_t)((now & 0xC00) != 0 ? now % 128 : now);
-        }
-        k->members[i].in =
-            (reader){.data = k->data[i], .left = length, .a = {.m = &the_model, .seed = (uint32_t)roll(k)}};
-        k->members[i].plain = plain;
+    k->shared = one_in(k, 3) ? SHARED_MOST : 1;
+    for (unsigned r = 0; r < k->shared; r++) {
+        supply *u = &the_model.subjects[r].supply;
+        u->fail_every = one_in(k, 4) ? 2 + (size_t)(roll(k) % 9) : 0;
+        u->refuse_above = one_in(k, 6) ? 300 + size_up_to(k, 20) : 0;
     }
-    size_t refusals = s->supply.refusals;
-    members_run(&the_model, k->members, count, watch_statistics, k);
+    bool plain = one_in(k, 4);
+    unsigned count = 2 + (unsigned)(roll(k) % (k->threads - 1));
+    for (unsigned i = 0; i < count; i++)
+        round_write(k, i, plain);
+    size_t refusals = refusals_of_all(k);
+    members_run(&the_model, k->members, count, k->shared, watch_statistics, k);
+    for (unsigned i = 0; i < count; i++)
+        k->threads_had += k->members[i].threads;
     k->programs += count;
     k->blocks += the_model.blocks.count;
-    k->bytes += s->seen.allocated_bytes;
-    k->refusals += s->supply.refusals - refusals;
+    for (unsigned r = 0; r < k->shared; r++)
+        k->bytes += the_model.subjects[r].seen.allocated_bytes;
+    k->refusals += refusals_of_all(k) - refusals;
     k->rounds++;
 }
 
-static void round_end(soak *k)
+static void resource_end(soak *k, unsigned resource)
 {
     actor a = {.m = &the_model};
-    size_t lost = the_model.subjects[0].seen.lost_races;
+    size_t lost = the_model.subjects[resource].seen.lost_races;
     unsigned end = (unsigned)(roll(k) % 8);
     if (end < 3)
-        lifetime_reset(&a, 0, SIZE_MAX);
+        lifetime_reset(&a, resource, SIZE_MAX);
     else if (end < 5)
-        lifetime_reset(&a, 0, size_up_to(k, 23));
+        lifetime_reset(&a, resource, size_up_to(k, 23));
     else if (end == 5)
-        lifetime_release(&a, 0);
-    if (end < 6 && roll(k) % 4 == 0)
-        lifetime_reserve(&a, 0, size_up_to(k, 20));
+        lifetime_release(&a, resource);
+    if (end < 6 && one_in(k, 4))
+        lifetime_reserve(&a, resource, size_up_to(k, 20));
     if (end >= 6) {
         k->lost_races += lost;
-        make_resource(k);
+        make_resource(k, resource);
     }
     for (unsigned i = 0; i < MEMBERS_MOST; i++)
-        REQUIRE_THAT(k->members[i].cleanups_due == 0, "%zu cleanups of a thread have not run",
-                     k->members[i].cleanups_due);
+        REQUIRE_THAT(k->members[i].cleanups_due[resource] == 0, "%zu cleanups of a thread have not run",
+                     k->members[i].cleanups_due[resource]);
 }
 
 /* ------------------------------------------------------------------------------------ progress -- */
 
 static void print_line(const soak *k, char end)
 {
-    printf("soak %4.0f s: %zu rounds, %zu programs, %zu resources, %zu blocks, %.1f MiB, %zu refusals, %zu lost "
+    printf("soak %4.0f s: %zu rounds, %zu programs in %zu threads, %zu resources, %zu blocks, %.1f MiB, %zu "
+           "refusals, %zu lost "
            "races, %zu looks%c",
-           difftime(time(NULL), k->start), k->rounds, k->programs, k->resources, k->blocks,
+           difftime(time(NULL), k->start), k->rounds, k->programs, k->threads_had, k->resources, k->blocks,
            (double)k->bytes / 1048576, k->refusals, k->lost_races, k->polls, end);
     (void)fflush(stdout);
 }
@@ -205,19 +237,22 @@ int main(int argc, char **argv)
 
     program_open();
     model_open(&the_model);
-    make_resource(&k);
+    for (unsigned r = 0; r < SHARED_MOST; r++)
+        make_resource(&k, r);
     bool terminal = isatty(STDOUT_FILENO) != 0;
     time_t told = k.start;
     while (goes_on(&k)) {
         round_work(&k);
-        round_end(&k);
+        for (unsigned r = 0; r < k.shared; r++)
+            resource_end(&k, r);
         time_t now = time(NULL);
         if (difftime(now, told) >= (terminal ? 1 : PROGRESS_SECONDS)) {
             told = now;
             print_line(&k, terminal ? '\r' : '\n');
         }
     }
-    k.lost_races += the_model.subjects[0].seen.lost_races;
+    for (unsigned r = 0; r < SHARED_MOST; r++)
+        k.lost_races += the_model.subjects[r].seen.lost_races;
     model_close(&the_model);
     print_line(&k, '\n');
     for (unsigned i = 0; i < MEMBERS_MOST; i++)

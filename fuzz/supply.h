@@ -17,11 +17,35 @@
 
 #include "tsmbr.h"
 
+/* FUZZ_TOOLS: the library is one for tools, with its checks for mistakes and, in a build for AddressSanitizer, the
+ * poison on all that is no block. */
+#if defined(FUZZ_TOOLS)
+#define TOOLS true
+#else
+#define TOOLS false
+#endif
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define ASAN
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) && !defined(ASAN)
+#define ASAN
+#endif
+#if defined(ASAN)
+#include <sanitizer/asan_interface.h>
+#define POISON true
+#define IS_POISONED(ptr) (__asan_address_is_poisoned(ptr) != 0)
+#else
+#define POISON false
+#define IS_POISONED(ptr) ((void)(ptr), false)
+#endif
+
 /* Report a fault and abort: the way a fuzzer wants it. */
 #if defined(__GNUC__)
-__attribute__((__format__(__printf__, 1, 2), __noreturn__))
+__attribute__((__noreturn__))
 #endif
-void fail(const char *format, ...);
+void fail(const char *format, ...) TSMBR_PRINTF(1, 2);
 
 #define REQUIRE_THAT(condition, ...)                                                                              \
     do {                                                                                                          \
@@ -83,7 +107,7 @@ size_t grant_capacity(const grant *g);
 /* Fails if somebody wrote between grants. */
 void supply_check(void);
 
-/* Forget what a finished program left of memory in the arena. */
+/* Forget what a finished program left of memory in the arena; the next one meets the same places. */
 void supply_tidy(void);
 
 /* For programs whose threads ask at the same time. */

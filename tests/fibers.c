@@ -14,16 +14,25 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 
-#if !defined(__GLIBC__)
+#if !defined(__GLIBC__) && !defined(_WIN32)
+void hook(const char *step)
+{
+    (void)step;
+}
+
 int main(void)
 {
     puts("fibers: this C library has no makecontext; nothing was tested");
     return 77; /* skipped */
 }
 #else
+#if defined(_WIN32)
+#include <windows.h>
+#else
+#include <sys/mman.h>
 #include <ucontext.h>
+#endif
 
 /* The sanitizers want to be told whose stack it is. */
 #if defined(__has_feature)
@@ -51,7 +60,11 @@ enum { THREADS = 4, FIBERS = 48, STACK = 256 << 10, TURNS = 300, LOG = 3 * TURNS
 
 /* A context and its stack. A thread's own is one, too. */
 typedef struct strand {
+#if defined(_WIN32)
+    void *context;
+#else
     ucontext_t context;
+#endif
     void *stack;
     size_t stack_bytes;
     void *watched; /* what a sanitizer knows it by */
@@ -100,7 +113,12 @@ static void strand_switch(strand *from, strand *to, bool last)
 #if defined(FIBERS_ARE_WATCHED)
     __tsan_switch_to_fiber(to->watched, 0);
 #endif
+#if defined(_WIN32)
+    (void)from;
+    SwitchToFiber(to->context);
+#else
     (void)swapcontext(&from->context, &to->context);
+#endif
 #if defined(STACKS_ARE_WATCHED)
     __sanitizer_finish_switch_fiber(fake, NULL, NULL);
 #endif
@@ -132,9 +150,8 @@ static __attribute__((noinline)) void fiber_turn(fiber *f)
         ;
 }
 
-static void fiber_entry(unsigned high, unsigned low)
+static void fiber_main(fiber *f)
 {
-    fiber *f = (fiber *)(uintptr_t)((uint64_t)high << 32 | low);
 #if defined(STACKS_ARE_WATCHED)
     __sanitizer_finish_switch_fiber(NULL, NULL, NULL);
 #endif
@@ -146,6 +163,18 @@ static void fiber_entry(unsigned high, unsigned low)
     f->done = true;
     strand_switch(&f->own, f->thread, true);
 }
+
+#if defined(_WIN32)
+static void CALLBACK fiber_entry(void *f)
+{
+    fiber_main(f);
+}
+#else
+static void fiber_entry(unsigned high, unsigned low)
+{
+    fiber_main((fiber *)(uintptr_t)((uint64_t)high << 32 | low));
+}
+#endif
 
 static void ready_push(size_t thread, fiber *f)
 {
@@ -161,6 +190,9 @@ static void run_fibers(void *argument, size_t index)
 {
     (void)argument;
     strand self = {.stack = NULL};
+#if defined(_WIN32)
+    self.context = ConvertThreadToFiber(NULL);
+#endif
 #if defined(STACKS_ARE_WATCHED)
     pthread_attr_t attributes;
     (void)pthread_getattr_np(pthread_self(), &attributes);
@@ -191,6 +223,9 @@ static void run_fibers(void *argument, size_t index)
         pthread_cond_broadcast(&stage.changed);
     }
     pthread_mutex_unlock(&stage.mutex);
+#if defined(_WIN32)
+    (void)ConvertFiberToThread();
+#endif
 }
 
 static void fiber_start(fiber *f, size_t index)
@@ -200,6 +235,10 @@ static void fiber_start(fiber *f, size_t index)
     f->d = dice_make(run_seed(), index);
     tsmbr_lane_open(&f->lane, &stage.r);
     f->own.stack_bytes = STACK;
+#if defined(_WIN32)
+    f->own.context = CreateFiber(STACK, fiber_entry, f);
+    assert_non_null(f->own.context);
+#else
     f->own.stack = mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     assert_ptr_not_equal(f->own.stack, MAP_FAILED);
     assert_int_equal(getcontext(&f->own.context), 0);
@@ -208,6 +247,7 @@ static void fiber_start(fiber *f, size_t index)
     f->own.context.uc_link = NULL;
     uint64_t bits = (uint64_t)(uintptr_t)f; /* makecontext passes ints only */
     makecontext(&f->own.context, (void (*)(void))fiber_entry, 2, (unsigned)(bits >> 32), (unsigned)bits);
+#endif
 #if defined(FIBERS_ARE_WATCHED)
     f->own.watched = __tsan_create_fiber(0);
 #endif
@@ -219,7 +259,11 @@ static void fiber_end(fiber *f)
 #if defined(FIBERS_ARE_WATCHED)
     __tsan_destroy_fiber(f->own.watched);
 #endif
+#if defined(_WIN32)
+    DeleteFiber(f->own.context);
+#else
     assert_int_equal(munmap(f->own.stack, STACK), 0);
+#endif
 }
 
 static void fibers_move_between_threads(void **state)

@@ -4,7 +4,61 @@
 #endif
 #include "support.h"
 
-#if !defined(__linux__)
+#if defined(_WIN32)
+#include <errno.h>
+#include <string.h>
+
+/* There it is malloc: what is left to hold is what any upstream must. */
+static void every_size_and_alignment_is_served(void **state)
+{
+    (void)state;
+    const tsmbr_upstream *u = tsmbr_guarded_upstream();
+    for (size_t alignment = 1; alignment <= (size_t)1 << 22; alignment *= 2)
+        for (size_t bytes = 1; bytes <= (size_t)1 << 20; bytes = bytes * 9 + 1) {
+            void *p = u->allocate(u->context, bytes, alignment);
+            assert_non_null(p);
+            assert_int_equal((uintptr_t)p & (alignment - 1), 0);
+            memset(p, 1, bytes);
+            u->deallocate(u->context, p, bytes, alignment);
+        }
+    u->deallocate(u->context, NULL, 100, 16);
+}
+
+static void the_impossible_is_refused(void **state)
+{
+    (void)state;
+    const tsmbr_upstream *u = tsmbr_guarded_upstream();
+    errno = 0;
+    assert_null(u->allocate(u->context, SIZE_MAX, 16));
+    assert_int_equal(errno, ENOMEM);
+    assert_null(u->allocate(u->context, PTRDIFF_MAX, 16));
+}
+
+static void a_resource_over_it_serves(void **state)
+{
+    (void)state;
+    tsmbr_resource r;
+    assert_int_equal(tsmbr_init(&r, &(tsmbr_config){.upstream = tsmbr_guarded_upstream()}), 0);
+    for (size_t i = 1; i < 5000; i++) {
+        void *p = tsmbr_allocate(&r, i, 8);
+        assert_non_null(p);
+        memset(p, 1, i);
+    }
+    tsmbr_destroy(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_size_and_alignment_is_served),
+        cmocka_unit_test(the_impossible_is_refused),
+        cmocka_unit_test(a_resource_over_it_serves),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
+#elif !defined(__linux__)
+#include <stdio.h>
+
 int main(void)
 {
     puts("guarded: how mappings are counted is known for Linux only; nothing was tested");

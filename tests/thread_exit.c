@@ -10,12 +10,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#if defined(_WIN32)
+#include <process.h>
+#include <windows.h>
+#else
 #include <sys/wait.h>
 #include <unistd.h>
+#endif
 
 /* ------------------------------------------------------------------------------- a thread's end */
 
 enum { KEYS = 5, AT_ONCE = 8, AGAIN = 3, LOG = 200 };
+#if defined(_WIN32)
+enum { LAST = 4 };
+#else
+enum { LAST = 0 }; /* blocks taken later than by any destructor */
+#endif
 
 typedef struct leaver {
     block log[LOG];
@@ -60,10 +70,51 @@ static void leaver_ends(void *argument)
         t->l->faults += pthread_setspecific(stage.keys[t->key], t) != 0;
 }
 
+#if defined(_WIN32)
+/* Destructors of winpthreads' run before the library hears of the thread's end. This runs after that. */
+static DWORD last_key = TLS_OUT_OF_INDEXES;
+
+static void NTAPI at_thread_end(void *module, DWORD reason, void *reserved)
+{
+    (void)module;
+    (void)reserved;
+    leaver *l = reason == DLL_THREAD_DETACH && last_key != TLS_OUT_OF_INDEXES ? TlsGetValue(last_key) : NULL;
+    for (size_t i = 0; l != NULL && i < LAST; i++)
+        leaver_take(l, 50 + i);
+}
+
+/* Behind XLF, the library's. */
+__attribute__((__section__(".CRT$XLY"), __used__)) static PIMAGE_TLS_CALLBACK at_thread_end_callback =
+    at_thread_end;
+
+static bool last_made(void)
+{
+    last_key = TlsAlloc();
+    return last_key != TLS_OUT_OF_INDEXES;
+}
+
+static bool last_set(leaver *l)
+{
+    return TlsSetValue(last_key, l);
+}
+#else
+static bool last_made(void)
+{
+    return true;
+}
+
+static bool last_set(leaver *l)
+{
+    (void)l;
+    return true;
+}
+#endif
+
 static void leave(void *argument, size_t index)
 {
     (void)argument;
     leaver *l = &stage.leavers[index];
+    l->faults += !last_set(l);
     for (size_t k = 0; k < KEYS; k++) {
         stage.tickets[index][k] = (ticket){l, k};
         l->calls_left[k] = AGAIN;
@@ -81,6 +132,7 @@ static void blocks_of_destructors(void **state)
     watch w;
     watch_open(&w);
     tsmbr_init(&stage.r, &(tsmbr_config){.upstream = &w.upstream, .initial_size = 1 << 16});
+    assert_true(last_made());
     for (size_t k = 0; k < KEYS; k++)
         assert_int_equal(pthread_key_create(&stage.keys[k], leaver_ends), 0);
     for (size_t round = 0; round < rounds_for(300); round++) {
@@ -91,7 +143,7 @@ static void blocks_of_destructors(void **state)
         for (size_t i = 0; i < AT_ONCE; i++) {
             leaver *l = &stage.leavers[i];
             assert_int_equal(l->faults, 0);
-            assert_int_equal(l->count, (i % 3 != 0 ? 30 : 0) + KEYS * AGAIN * 3);
+            assert_int_equal(l->count, (i % 3 != 0 ? 30 : 0) + KEYS * AGAIN * 3 + LAST);
             late += l->late;
             for (size_t k = 0; k < l->count; k++) {
                 assert_true(pattern_intact(&l->log[k]));
@@ -117,7 +169,7 @@ static struct {
     size_t count;
     size_t refused;
     size_t handlers;
-    pid_t child;
+    pid_t child; /* 0: this is the test itself */
     bool others;
     atomic_bool going;
     atomic_size_t others_refused;
@@ -183,32 +235,46 @@ static void *go_on(void *argument)
     return NULL;
 }
 
-static void end_process(bool others)
+/* What the child does; it ends with its destructor's verdict. */
+static _Noreturn void end_child(bool others)
 {
+    end.child = getpid();
     end.others = others;
     tsmbr_init(&end.r, &(tsmbr_config){.initial_size = 1 << 18});
+    for (int i = 0; i < 3; i++)
+        if (atexit(at_exit_handler) != 0)
+            _exit(2);
+    end_take(20);
+    pthread_t thread;
+    for (int i = 0; others && i < 3; i++)
+        if (pthread_create(&thread, NULL, go_on, NULL) != 0 || pthread_detach(thread) != 0)
+            _exit(3);
+    while (others && !end.going)
+        sched_yield();
+    exit(4); /* what it is without the destructor's verdict */
+}
+
+#if defined(_WIN32)
+static const char *self;
+
+/* No fork there: this program again. */
+static void end_process(bool others)
+{
+    assert_int_equal(_spawnl(_P_WAIT, self, self, others ? "end-with-others" : "end", (char *)NULL), 0);
+}
+#else
+static void end_process(bool others)
+{
     (void)fflush(stdout);
     pid_t child = fork();
     assert_int_not_equal(child, -1);
-    if (child == 0) {
-        end.child = getpid();
-        for (int i = 0; i < 3; i++)
-            if (atexit(at_exit_handler) != 0)
-                _exit(2);
-        end_take(20);
-        pthread_t thread;
-        for (int i = 0; others && i < 3; i++)
-            if (pthread_create(&thread, NULL, go_on, NULL) != 0 || pthread_detach(thread) != 0)
-                _exit(3);
-        while (others && !end.going)
-            sched_yield();
-        exit(4); /* what it is without the destructor's verdict */
-    }
+    if (child == 0)
+        end_child(others);
     int status = -1;
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, 0);
-    tsmbr_destroy(&end.r);
 }
+#endif
 
 static void blocks_of_exit_handlers(void **state)
 {
@@ -223,8 +289,16 @@ static void threads_go_on_while_the_process_ends(void **state)
         end_process(true);
 }
 
-int main(void)
+int main(int count, char **arguments)
 {
+#if defined(_WIN32)
+    self = arguments[0];
+    if (count == 2)
+        end_child(strcmp(arguments[1], "end") != 0);
+#else
+    (void)count;
+    (void)arguments;
+#endif
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(blocks_of_destructors),
         cmocka_unit_test(blocks_of_exit_handlers),
