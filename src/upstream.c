@@ -65,7 +65,7 @@ static void *malloc_allocate(void *context, size_t bytes, size_t alignment)
     if (malloc_aligns(alignment))
         return malloc(bytes);
 #if defined(_WIN32)
-    return _aligned_malloc(bytes, alignment);
+    return bytes <= PTRDIFF_MAX ? _aligned_malloc(bytes, alignment) : NULL; /* wine's adds without a look */
 #else
     void *ptr = NULL;
     return posix_memalign(&ptr, alignment, bytes) == 0 ? ptr : NULL;

@@ -76,9 +76,10 @@
  * Lanes
  * -----
  *
- * A chunk of less than 16 KiB has no lanes: its blocks are carved one by one. In a larger one a lane takes
- * 256 bytes at first and twice as many each time, up to the chunk's 8th part if its thread is alone, to the
- * 16th if there are two, to the 64th if there are eight or more. What a lane does not use
+ * A chunk of less than 16 KiB has no lanes: its blocks are carved one by one. In a larger one a lane takes little at
+ * first, 256 bytes or a 16th of the most, and twice as many each time, up to the chunk's 8th part if its thread is
+ * alone, to the 16th if there are two, to the 64th if there are eight or more, and never over 256 KiB; an explicit
+ * lane up to the 64th. What a lane does not use
  * when its thread goes on elsewhere stays unused until release, and is counted. At most 256 threads have
  * lanes at a time, in all resources together; others, and resources with TSMBR_SHARED_ONLY, take each block by a
  * compare-and-swap. A thread that ends leaves its lanes to the next one that begins. Fibers may move
@@ -96,7 +97,8 @@
  * and while the process does, in handlers of atexit and destructors of static objects.
  *
  * No call is a cancellation point, so deferred cancellation, the default, loses nothing as long as the upstream
- * is none either. A thread must not be cancelled asynchronously in a call.
+ * is none either; those that come with the library are none. A thread must not be cancelled asynchronously in a
+ * call.
  *
  * fork: the child may use every resource at once, release and reset it, too, whatever other threads of its parent
  * were doing but init, destroy, release, reset or reserve. The upstream must stand it as well, as malloc does.
@@ -132,12 +134,24 @@
  * once, after it was closed, or after a reset without being opened again; memory that is no block, to try_resize
  * and reallocate; a cleanup that releases its resource. Not every such mistake is seen in every run.
  *
- * Built for AddressSanitizer or MemorySanitizer, or with TSMBR_VALGRIND, the library tells the tool which bytes
- * are blocks: all else in chunks and callers' buffers is out of bounds, blocks end with tsmbr_deallocate, with
- * reset and with release, and are uninitialized when they begin. See TSMBR_RED_ZONES and TSMBR_NO_RECYCLE. A
- * resource over a caller's buffer must be destroyed then before the buffer is used for something else.
+ * Built for AddressSanitizer or MemorySanitizer, or with TSMBR_VALGRIND, the library tells the tool which bytes of
+ * chunks and callers' buffers are blocks: a block ends with tsmbr_deallocate, with reset and with release, and is
+ * uninitialized when it begins. Reported are then
  *
- * In all these builds a call costs a few instructions more, and explicit lanes serve each block by a call.
+ *   by AddressSanitizer   each access outside blocks, but up to seven bytes next to one; with TSMBR_RED_ZONES
+ *                         these, too
+ *   by memcheck           each access outside blocks, and a decision on bytes of a block that nobody has written
+ *   by MemorySanitizer    a decision on bytes that nobody has written since they were no block's. Bounds it does
+ *                         not know: a write is never reported, wherever it goes, and a read outside blocks only
+ *                         where something is decided by it
+ *
+ * An overrun into the next block needs TSMBR_RED_ZONES to be outside blocks, and an access after a reset needs
+ * TSMBR_NO_RECYCLE once its bytes are another block's; an upstream that grants the same memory again hides it all
+ * the same. A resource over a caller's buffer must be destroyed then before the buffer is used for something else.
+ *
+ * In all these builds explicit lanes serve each block by a call. With TSMBR_DEBUG or TSMBR_VALGRIND a block costs
+ * some 50 instructions more, in an explicit lane some 150; under a sanitizer or memcheck, about what malloc and
+ * free cost there, or less: docs/tools.md.
  */
 #ifndef TSMBR_H
 #define TSMBR_H
@@ -231,8 +245,9 @@ TSMBR_API const tsmbr_upstream *tsmbr_null_upstream(void);
  * pages, which make first writes to new memory cheaper; Linux is advised to use them. On Windows all of
  * it is malloc.
  *
- * Errors: NULL if there is no memory, or no address space. Nothing stays mapped then. If there is
- * room for a mapping, but none to choose its place, it begins at any multiple of the alignment asked.
+ * Errors: NULL if there is no memory, or no address space, as under RLIMIT_AS and RLIMIT_DATA. Nothing stays
+ * mapped then. If there is room for a mapping, but none to choose its place, it begins at any multiple of the
+ * alignment asked.
  * errno is untouched on success. A process that has as many mappings as Linux allows may be unable to
  * give one back: its memory goes back then, its addresses do not.
  * Threads: any, at once. Progress: as malloc and the operating system: they take locks.
@@ -246,7 +261,8 @@ TSMBR_API const tsmbr_upstream *tsmbr_system_upstream(void);
  * chunk is asked for, also on pages that are never used. What one grants the other takes back.
  *
  * Errors: as the system upstream. Where there is address space but no memory for it, the operating
- * system may end the program here, as it would at a first write.
+ * system may end the program here, as it would at a first write. The limit of a container, a memory cgroup's, is
+ * of this kind: it refuses no mapping, and only a smaller limit of the resource's own is met by NULL.
  * Threads: any, at once; the threads that meet the end of a chunk together may each prefault one.
  * Cost: linear in the bytes; on Linux 5.14 and later one call for a mapping, else one write a page.
  * The pages stay the kernel's to swap out; lock them with mlockall if that must not be. */
@@ -280,8 +296,8 @@ TSMBR_API const tsmbr_upstream *tsmbr_guarded_upstream(void);
 #define TSMBR_NO_RECYCLE 2u
 
 /* In a library built for AddressSanitizer, MemorySanitizer or Valgrind, bytes behind each block that belong to
- * nobody, so that an overrun into the next block is reported; blocks take some 20 bytes more. Otherwise nothing.
- */
+ * nobody. So AddressSanitizer and memcheck report the first byte of an overrun that would reach the next block;
+ * MemorySanitizer reports a decision on what was read there. Blocks take some 20 bytes more. Otherwise nothing. */
 #define TSMBR_RED_ZONES 4u
 
 /* What to build a resource from. Zero in a field asks for its default. A later version may add
@@ -504,7 +520,7 @@ TSMBR_MUST_USE TSMBR_ALIGNED_BY(3) static inline void *tsmbr_lane_try_allocate(t
 
 /* tsmbr_allocate from the lane. Errors as there.
  * Progress: wait-free while the lane has room; else as tsmbr_allocate.
- * Cost: align, compare, store; a compare-and-swap for some hundred blocks. */
+ * Cost: align, compare, store; a compare-and-swap for up to some thousand blocks. */
 TSMBR_MUST_USE TSMBR_ALIGNED_BY(3) static inline void *tsmbr_lane_allocate(tsmbr_lane *lane, size_t bytes,
                                                                            size_t alignment)
 {
