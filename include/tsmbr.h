@@ -76,14 +76,13 @@
  * Lanes
  * -----
  *
- * A chunk of less than 16 KiB has no lanes: its blocks are carved one by one. In a larger one a lane takes little at
- * first, 256 bytes or a 16th of the most, and twice as many each time, up to the chunk's 8th part if its thread is
- * alone, to the 16th if there are two, to the 64th if there are eight or more, and never over 256 KiB; an explicit
- * lane up to the 64th. What a lane does not use
- * when its thread goes on elsewhere stays unused until release, and is counted. At most 256 threads have
- * lanes at a time, in all resources together; others, and resources with TSMBR_SHARED_ONLY, take each block by a
- * compare-and-swap. A thread that ends leaves its lanes to the next one that begins. Fibers may move
- * between threads, but not in the middle of a call.
+ * A chunk of less than 16 KiB has no lanes: its blocks are carved one by one. In a larger one a lane takes little
+ * at first, 256 bytes or a 16th of the most, and twice as many each time, up to the chunk's 8th part if its thread
+ * is alone, to the 16th if there are two, to the 64th if there are eight or more, and never over 256 KiB; an
+ * explicit lane up to the 64th. What a lane does not use when its thread goes on elsewhere stays unused until
+ * release, and is counted. At most 256 threads have lanes at a time, in all resources together; others, and
+ * resources with TSMBR_SHARED_ONLY, take each block by a compare-and-swap. A thread that ends leaves its lanes to
+ * the next one that begins. Fibers may move between threads, but not in the middle of a call.
  *
  * Signal handlers: tsmbr_try_allocate may be called anywhere. A handler that has interrupted its thread in
  * a call is served beside the lane. Other calls of the allocate family are fit for handlers only if neither

@@ -1,7 +1,7 @@
 /* hints.h - what the compiler is told about which way calls go.
  *
- * A block from a lane is some thirty instructions, and a jump that is taken costs as much as several of them: the way of
- * most calls falls through to its end. scripts/check-fast-path reads the result, make bench times it. */
+ * A block from a lane is some thirty instructions, and a jump that is taken costs as much as several of them: the
+ * way of most calls falls through to its end. scripts/check-fast-path reads the result, make bench times it. */
 #ifndef TSMBR_HINTS_H
 #define TSMBR_HINTS_H
 
