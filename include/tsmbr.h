@@ -150,7 +150,7 @@
  *
  * In all these builds explicit lanes serve each block by a call. With TSMBR_DEBUG or TSMBR_VALGRIND a block costs
  * some 50 instructions more, in an explicit lane some 150; under a sanitizer or memcheck, about what malloc and
- * free cost there, or less: docs/tools.md.
+ * free cost there, in an explicit lane half as much again: docs/tools.md.
  */
 #ifndef TSMBR_H
 #define TSMBR_H
