@@ -2,12 +2,14 @@
 #
 #   make demo PATHS=/usr/share/doc THREADS=8    # other input, other number of threads
 #   make cross MACHINES="s390x i686"             # these machines
+#   make tsan TESTS='^race_'                     # these tests
 #   make install PREFIX=$HOME/.local            # DESTDIR= for packagers
 
 PREFIX ?= /usr/local
 DESTDIR ?=
 PATHS ?= /usr/include
 THREADS ?=
+TESTS ?=
 MACHINES ?=
 FUZZER ?= libfuzzer
 SECONDS ?= 60
@@ -15,9 +17,8 @@ MINUTES ?= 1
 
 BUILD := build
 BOOTSTRAP := scripts/bootstrap
-# One test at a time by default: the races want the cores for themselves.
-JOBS ?= 1
-CTEST := ctest --output-on-failure --no-tests=error -j $(JOBS)
+# One test at a time: the races want the cores for themselves. TESTS: those whose names match.
+CTEST := ctest --output-on-failure --no-tests=error $(if $(TESTS),-R '$(TESTS)')
 
 .DEFAULT_GOAL := help
 .PHONY: help demo check check-quick bench bench-full install asan msan valgrind misuse ubsan tsan tsan-clang clang cross cross-smoke check-all signals mutants fuzz soak coverage verify verify-full verify-mutants readme format format-check tidy clean

@@ -306,7 +306,7 @@ public:
     std::pmr::memory_resource *get() const noexcept { return memory_; }
 
 private:
-    alignas(upstream_memory) unsigned char storage_[sizeof(upstream_memory)];
+    alignas(upstream_memory) unsigned char storage_[sizeof(upstream_memory)] = {};
     std::pmr::memory_resource *memory_;
 };
 

@@ -67,9 +67,10 @@ static void *call_everything(void *argument)
 static void no_call_is_a_cancellation_point(void **state)
 {
     (void)state;
-    const tsmbr_upstream *upstreams[] = {tsmbr_malloc_upstream(), tsmbr_system_upstream(),
-                                         tsmbr_prefault_upstream(), tsmbr_guarded_upstream()};
-    for (size_t i = 0; i < sizeof upstreams / sizeof *upstreams; i++) {
+    enum { UPSTREAMS = 4 };
+    const tsmbr_upstream *upstreams[UPSTREAMS] = {tsmbr_malloc_upstream(), tsmbr_system_upstream(),
+                                                  tsmbr_prefault_upstream(), tsmbr_guarded_upstream()};
+    for (size_t i = 0; i < UPSTREAMS; i++) {
         pending p = {.upstream = upstreams[i]};
         pthread_t thread;
         void *result = NULL;
