@@ -503,9 +503,8 @@ TSMBR_MUST_USE static inline bool tsmbr_lane_bump(tsmbr_lane *lane, size_t bytes
     size_t padding = (0 - TSMBR_ADDRESS(lane->cursor)) & (alignment - 1);
     if (padding > room || bytes - 1 >= room - padding || (alignment & (alignment - 1)) != 0)
         return false;
-    unsigned char *begin = lane->cursor + padding;
-    lane->cursor = begin + bytes;
-    *block = begin;
+    *block = lane->cursor + padding;
+    lane->cursor += padding + bytes;
     return true;
 }
 
