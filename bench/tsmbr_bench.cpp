@@ -72,7 +72,7 @@ std::vector<shape> cells_of(bool full)
                 add(workload::warm, bytes, alignment, {1, 2});
     const std::vector<std::size_t> cold_bytes = {16, 64, 256, 4096, mixed_sizes};
     for (const std::size_t bytes : cold_bytes)
-        add(workload::cold, bytes, 8, {1, 2, 8, 64}, 128);
+        add(workload::cold, bytes, 8, {1, 2, 8, 64}, 64);
     add(workload::frame, mixed_sizes, 8, {1, 2, 8, 64});
     add(workload::frame, mixed_sizes, 8, {1, 2, 8, 64}, 1);
     add(workload::containers, mixed_sizes, 8, {1, 2, 8, 64});
@@ -295,7 +295,7 @@ int main(int argc, char **argv)
     for (const shape &s : cells_of(o.full))
         for (const contender_entry &entry : rows)
             if (takes_part(entry, s, o.full)) {
-                enter(entry, s, o.full ? 0.03 : 0.01, r);
+                enter(entry, s, o.full ? 0.02 : 0.01, r);
                 ++entered;
             }
     if (o.all_runs)
