@@ -60,7 +60,6 @@ std::vector<shape> cells_of(bool full)
         add(workload::frame, mixed_sizes, 8, {2});
         add(workload::frame, mixed_sizes, 8, {2}, 1);
         add(workload::containers, mixed_sizes, 8, {2});
-        add(workload::index, mixed_sizes, 8, {2}, 1);
         return cells;
     }
     for (const std::size_t bytes : {std::size_t{16}, std::size_t{256}, std::size_t{4096}, mixed_sizes})
@@ -104,8 +103,7 @@ bool takes_part(const contender_entry &entry, const shape &s, bool full)
         return entry.name == "tsmbr_allocate" || entry.name == "pmr_private" || entry.name == "raw_bump";
     // The long one, in the short run: what the targets compare.
     if (s.what == workload::cold && s.extent >= 512 && !full)
-        return entry.general || entry.name == "tsmbr_allocate" || entry.name == "tsmbr_lane" ||
-               entry.name == "pmr_private";
+        return entry.general || entry.name == "tsmbr_allocate" || entry.name == "pmr_private";
     return true;
 }
 
