@@ -6,7 +6,13 @@
 #define TSMBR_HINTS_H
 
 #if defined(__GNUC__)
+#if defined(__SANITIZE_ADDRESS__) && !defined(__clang__)
+/* gcc 12 compiles cold functions for size, and there never marks a fake stack frame (AddressSanitizer's
+ * detect_stack_use_after_return) as free again: after some thousand calls each looks at all of them in vain. */
+#define TSMBR_COLD __attribute__((noinline))
+#else
 #define TSMBR_COLD __attribute__((noinline, cold))
+#endif
 #define TSMBR_OUT_OF_LINE __attribute__((noinline))
 #define TSMBR_LIKELY(condition) __builtin_expect(!!(condition), 1)
 #define TSMBR_UNLIKELY(condition) __builtin_expect(!!(condition), 0)
