@@ -331,8 +331,9 @@ private:
             resource_.emplace();
         else
             resource_.emplace(buffer_, region_bytes);
-        hidden_ = &*resource_;
-        benchmark::DoNotOptimize(hidden_);
+        Base *resource = &*resource_;
+        benchmark::DoNotOptimize(resource); // a local: gcc 12 drops the store to a member it is given
+        hidden_ = resource;
     }
 
     unsigned char *buffer_;

@@ -6,16 +6,24 @@
 //
 // The clock runs from the moment the first thread starts to the moment the last one is done, read by
 // the threads themselves, whatever a barrier costs.
+//
+// All rounds do the same work, so where one takes longer than another the machine was elsewhere: of
+// their times the mean of the middle half counts.
 #ifndef TSMBR_BENCH_ROUNDS_HPP
 #define TSMBR_BENCH_ROUNDS_HPP
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cstddef>
+#include <numeric>
 #include <thread>
 #include <vector>
 
 #include <pthread.h>
+#if defined(__linux__)
+#include <sched.h>
+#endif
 
 #include "memory.hpp"
 
@@ -33,6 +41,45 @@ inline double seconds_since(clock_type::time_point start)
 {
     return std::chrono::duration<double>(clock_type::now() - start).count();
 }
+
+// A core of its own for each thread, where there are as many, as long as this lives: a new thread may
+// begin on its maker's core, and the system takes milliseconds to spread them.
+class own_core
+{
+public:
+    own_core(unsigned thread, unsigned threads)
+    {
+#if defined(__linux__)
+        moved_ = threads <= cores() && pthread_getaffinity_np(pthread_self(), sizeof before_, &before_) == 0;
+        for (std::size_t cpu = 0; moved_ && cpu < CPU_SETSIZE; ++cpu)
+            if (CPU_ISSET(cpu, &before_) && thread-- == 0) {
+                cpu_set_t only;
+                CPU_ZERO(&only);
+                CPU_SET(cpu, &only);
+                (void)pthread_setaffinity_np(pthread_self(), sizeof only, &only);
+                break;
+            }
+#else
+        (void)thread;
+        (void)threads;
+#endif
+    }
+    own_core(const own_core &) = delete;
+    own_core &operator=(const own_core &) = delete;
+    ~own_core()
+    {
+#if defined(__linux__)
+        if (moved_)
+            (void)pthread_setaffinity_np(pthread_self(), sizeof before_, &before_);
+#endif
+    }
+
+private:
+#if defined(__linux__)
+    cpu_set_t before_;
+    bool moved_;
+#endif
+};
 
 // Where each thread can have a core it polls, and gives way if that lasts: waking a thread up takes as
 // long as many a round. Where threads take turns it sleeps: polls would take turns with the work.
@@ -72,13 +119,22 @@ private:
     alignas(apart) std::atomic<unsigned> phase_{0};
 };
 
-struct round_times {
-    double seconds = 0; // on the clock, all rounds
-    unsigned rounds = 0;
-};
+// The mean of the middle half: without the largest and the smallest quarter.
+inline double middle_mean(std::vector<double> figures)
+{
+    std::sort(figures.begin(), figures.end());
+    const auto quarter = static_cast<std::ptrdiff_t>(figures.size() / 4);
+    const auto from = figures.begin() + quarter;
+    const auto to = figures.end() - quarter;
+    return std::accumulate(from, to, 0.0) / static_cast<double>(to - from);
+}
 
 // Runs work(thread) in all threads and then reset() in one, in rounds, until `enough` seconds were on
-// the clock. The first `unseen` rounds are not. Nobody but the threads runs meanwhile.
+// the clock. Before that come `unseen` rounds, and as many as take warm_up times `enough`: it takes
+// thousands of rounds until each core's cache has what its thread will write. Nobody but the threads
+// runs meanwhile. Returns seconds of a round.
+constexpr double warm_up = 2;
+
 template <class Work, class Reset>
 class round_runner
 {
@@ -88,7 +144,7 @@ public:
     {
     }
 
-    round_times run()
+    double run()
     {
         std::vector<std::thread> others;
         for (unsigned thread = 1; thread < watches_.size(); ++thread)
@@ -96,7 +152,7 @@ public:
         take_part(0);
         for (std::thread &other : others)
             other.join();
-        return times_;
+        return middle_mean(rounds_);
     }
 
 private:
@@ -107,6 +163,7 @@ private:
 
     void take_part(unsigned thread)
     {
+        const own_core here(thread, static_cast<unsigned>(watches_.size()));
         for (;;) {
             together_.wait();
             if (over_) // written before the barrier
@@ -132,13 +189,15 @@ private:
             start = std::min(start, w.start);
             done = std::max(done, w.done);
         }
-        if (unseen_ > 0) {
-            --unseen_;
+        const double seconds = reset_seconds + std::chrono::duration<double>(done - start).count();
+        if (unseen_ > 0 || off_the_clock_ < warm_up * enough_) {
+            unseen_ -= unseen_ > 0 ? 1 : 0;
+            off_the_clock_ += seconds;
             return;
         }
-        times_.seconds += reset_seconds + std::chrono::duration<double>(done - start).count();
-        ++times_.rounds;
-        over_ = times_.seconds >= enough_;
+        rounds_.push_back(seconds);
+        on_the_clock_ += rounds_.back();
+        over_ = on_the_clock_ >= enough_;
     }
 
     Work work_;
@@ -147,12 +206,14 @@ private:
     double enough_;
     barrier together_;
     std::vector<watch> watches_;
-    round_times times_;
+    std::vector<double> rounds_; // seconds of each
+    double on_the_clock_ = 0;
+    double off_the_clock_ = 0;
     bool over_ = false;
 };
 
 template <class Work, class Reset>
-round_times run_rounds(unsigned threads, unsigned unseen, double enough, Work work, Reset reset)
+double run_rounds(unsigned threads, unsigned unseen, double enough, Work work, Reset reset)
 {
     return round_runner<Work, Reset>(threads, unseen, enough, work, reset).run();
 }

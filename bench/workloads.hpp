@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdlib>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -18,10 +19,9 @@ namespace bench
 
 // The cell's figure: time of a core for one block. Who scales perfectly shows the same whatever the
 // number of threads; who takes turns shows twice as much on two cores.
-inline double ns_per_block(const round_times &t, unsigned threads, std::size_t thread_blocks)
+inline double ns_per_block(double round_seconds, unsigned threads, std::size_t thread_blocks)
 {
-    const double blocks = static_cast<double>(thread_blocks) * threads * t.rounds;
-    return t.seconds * 1e9 * std::min(threads, cores()) / blocks;
+    return round_seconds * 1e9 * std::min(threads, cores()) / (static_cast<double>(thread_blocks) * threads);
 }
 
 enum class writes { first_byte, every_line };
@@ -89,12 +89,21 @@ inline plan plan_of(const shape &s, const size_list &sizes)
     return {e, s.what == workload::cold ? 0u : 1u};
 }
 
+// No line of a contender is a line of the stack of the thread that made it.
+template <class Contender>
+struct alone {
+    explicit alone(const environment &e) : contender(e) {}
+    alignas(apart) Contender contender;
+    alignas(apart) char end = 0;
+};
+
 template <writes What, class Contender>
 double measure_blocks(const shape &s, double enough)
 {
     const size_list sizes(s.bytes);
     const plan p = plan_of(s, sizes);
-    Contender contender(p.made_for);
+    const auto made = std::make_unique<alone<Contender>>(p.made_for);
+    Contender &contender = made->contender;
     const std::size_t blocks = p.made_for.thread_blocks;
     const auto work = [&](unsigned thread) {
         auto allocate = contender.allocator(thread);
@@ -120,7 +129,8 @@ template <class Contender>
 double measure_containers(const shape &s, double enough)
 {
     const environment e = {s.threads, s.threads * (std::size_t{1} << 20), true, false, 1, false};
-    Contender contender(e);
+    const auto made = std::make_unique<alone<Contender>>(e);
+    Contender &contender = made->contender;
     (void)container_words();
     const auto work = [&](unsigned thread) {
         if (build_map(contender.resource(thread)) != map_insertions)
@@ -151,10 +161,7 @@ double measure_index(const shape &s)
         return -1;
     const auto reset_start = clock_type::now();
     contender.reset();
-    round_times times;
-    times.seconds = t.seconds + seconds_since(reset_start);
-    times.rounds = 1;
-    return ns_per_block(times, s.threads, t.blocks / s.threads);
+    return ns_per_block(t.seconds + seconds_since(reset_start), s.threads, t.blocks / s.threads);
 }
 
 // One repetition of a cell: at least `enough` seconds on the clock. Nanoseconds; negative if it cannot be.
