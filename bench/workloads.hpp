@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdlib>
-#include <memory>
 #include <string>
 #include <vector>
 
@@ -89,7 +88,7 @@ inline plan plan_of(const shape &s, const size_list &sizes)
     return {e, s.what == workload::cold ? 0u : 1u};
 }
 
-// No line of a contender is a line of the stack of the thread that made it.
+// No line of a contender is one of what else lies on the stack of the thread that made it.
 template <class Contender>
 struct alone {
     explicit alone(const environment &e) : contender(e) {}
@@ -102,8 +101,8 @@ double measure_blocks(const shape &s, double enough)
 {
     const size_list sizes(s.bytes);
     const plan p = plan_of(s, sizes);
-    const auto made = std::make_unique<alone<Contender>>(p.made_for);
-    Contender &contender = made->contender;
+    alone<Contender> made(p.made_for);
+    Contender &contender = made.contender;
     const std::size_t blocks = p.made_for.thread_blocks;
     const auto work = [&](unsigned thread) {
         auto allocate = contender.allocator(thread);
@@ -129,8 +128,8 @@ template <class Contender>
 double measure_containers(const shape &s, double enough)
 {
     const environment e = {s.threads, s.threads * (std::size_t{1} << 20), true, false, 1, false};
-    const auto made = std::make_unique<alone<Contender>>(e);
-    Contender &contender = made->contender;
+    alone<Contender> made(e);
+    Contender &contender = made.contender;
     (void)container_words();
     const auto work = [&](unsigned thread) {
         if (build_map(contender.resource(thread)) != map_insertions)

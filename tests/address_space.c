@@ -1,5 +1,7 @@
 /* The end of the address space, RLIMIT_AS, or of memory that may be written to, RLIMIT_DATA, in a process of its
- * own: requests are refused, nothing else happens; what is held serves on, and release gives the space back. */
+ * own: requests are refused, nothing else happens; what is held serves on, and release gives the space back.
+ * The end of a control group's memory is another thing: the kernel refuses nothing there, it kills. A limit below
+ * the group's makes refusals of it. */
 #if !defined(_DEFAULT_SOURCE)
 #define _DEFAULT_SOURCE
 #endif
@@ -26,14 +28,16 @@ int main(void)
 #else
 
 #include <errno.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { THREADS = 4, MOST = 40000 };
+enum { THREADS = 4, MOST = 40000, NO_WAY_IN = 3 };
 
 /* What a limit counts, and how much of it there is. */
 typedef struct space {
@@ -221,6 +225,127 @@ static void where_data_ends(void **state)
     in_little_space(&data_space, (size_t)32 << 20, THREADS, tsmbr_malloc_upstream(), 1 << 20);
 }
 
+/* ----------------------------------------------------------------------------- control groups -- */
+
+static bool write_line(const char *directory, const char *name, const char *line)
+{
+    char path[600];
+    FILE *f = snprintf(path, sizeof path, "%s/%s", directory, name) < (int)sizeof path ? fopen(path, "w") : NULL;
+    if (f == NULL)
+        return false;
+    bool written = fputs(line, f) >= 0;
+    return fclose(f) == 0 && written;
+}
+
+/* A new control group below this process's own, or below TSMBR_CGROUP, with so much memory and no swap. False if
+ * it cannot be had: not root and nothing delegated, or no memory controller for groups below. */
+static bool group_make(char *group, size_t room, size_t bytes)
+{
+    char own[300] = "";
+    bool found = false;
+    const char *given = getenv("TSMBR_CGROUP");
+    if (given != NULL)
+        found = snprintf(own, sizeof own, "%s", given) < (int)sizeof own;
+    /* Lines of hierarchy:controllers:path. Version 1 has a hierarchy for memory, version 2 one for all, number 0.
+     */
+    char line[300];
+    FILE *f = given == NULL ? fopen("/proc/self/cgroup", "r") : NULL;
+    while (f != NULL && !found && fgets(line, sizeof line, f) != NULL) {
+        line[strcspn(line, "\n")] = 0;
+        char *path = strchr(line, '/');
+        bool version_1 = strstr(line, ":memory:") != NULL;
+        if (path == NULL || !(version_1 || strncmp(line, "0::", 3) == 0))
+            continue;
+        found =
+            snprintf(own, sizeof own, "/sys/fs/cgroup%s%s", version_1 ? "/memory" : "", path) < (int)sizeof own;
+    }
+    if (f != NULL)
+        (void)fclose(f);
+    if (!found || snprintf(group, room, "%s/tsmbr-test-%ld", own, (long)getpid()) >= (int)room ||
+        mkdir(group, 0755) != 0)
+        return false;
+    char most[30];
+    (void)snprintf(most, sizeof most, "%zu", bytes);
+    if (write_line(group, "memory.limit_in_bytes", most)) {
+        (void)write_line(group, "memory.memsw.limit_in_bytes", most);
+        return true;
+    }
+    if (write_line(group, "memory.max", most)) {
+        (void)write_line(group, "memory.swap.max", "0");
+        return true;
+    }
+    (void)rmdir(group);
+    return false;
+}
+
+static void group_member(void *argument, size_t index)
+{
+    (void)argument;
+    take_until_refused(index);
+}
+
+/* What is wrong in the child; NULL: nothing. */
+static const char *child_finds_in_group(size_t limit)
+{
+    memset(&stage.r, 0, sizeof stage.r);
+    tsmbr_init(&stage.r, &(tsmbr_config){.limit = limit});
+    stage.largest = 3 << 20;
+    for (int life = 0; life < 3; life++) {
+        stage.bytes = stage.refusals = 0;
+        run_threads(THREADS, group_member, NULL); /* writes every byte */
+        const char *wrong = damage();
+        if (wrong != NULL)
+            return wrong;
+        if (stage.bytes < limit / 4 * 3)
+            return "refusals too early";
+        tsmbr_release(&stage.r);
+    }
+    tsmbr_destroy(&stage.r);
+    return NULL;
+}
+
+/* How a process ends that takes what it gets in a group of so much memory; -1: there is no such group. */
+static int status_in_group(size_t bytes, size_t limit)
+{
+    char group[400];
+    if (!group_make(group, sizeof group, bytes))
+        return -1;
+    (void)fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        if (!write_line(group, "cgroup.procs", "0"))
+            _exit(NO_WAY_IN);
+        const char *wrong = child_finds_in_group(limit);
+        if (wrong != NULL)
+            fprintf(stderr, "limit %zu in a group of %zu: %s\n", limit, bytes, wrong);
+        _exit(wrong != NULL);
+    }
+    int status = -1;
+    pid_t ended = child == -1 ? -1 : waitpid(child, &status, 0);
+    (void)rmdir(group);
+    assert_int_not_equal(child, -1);
+    assert_int_equal(ended, child);
+    return WIFEXITED(status) && WEXITSTATUS(status) == NO_WAY_IN ? -1 : status;
+}
+
+static void a_limit_keeps_it_inside_its_control_group(void **state)
+{
+    (void)state;
+    const size_t group = (size_t)96 << 20;
+    int status = status_in_group(group, group / 4 * 3);
+    if (status == -1) {
+        puts(
+            "a_limit_keeps_it_inside_its_control_group: no group to be had below this one; TSMBR_CGROUP=DIRECTORY "
+            "names one where groups may be made");
+        skip();
+    }
+    assert_int_equal(status, 0);
+    /* The control: that the group has an end at all. */
+    status = status_in_group(group, 0);
+    assert_true(WIFSIGNALED(status));
+    assert_int_equal(WTERMSIG(status), SIGKILL);
+}
+
 int main(void)
 {
     if (emulator() != NULL) {
@@ -231,6 +356,7 @@ int main(void)
         cmocka_unit_test(one_thread_at_the_end),
         cmocka_unit_test(threads_at_the_end),
         cmocka_unit_test(where_data_ends),
+        cmocka_unit_test(a_limit_keeps_it_inside_its_control_group),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
