@@ -331,9 +331,7 @@ private:
             resource_.emplace();
         else
             resource_.emplace(buffer_, region_bytes);
-        Base *resource = &*resource_;
-        benchmark::DoNotOptimize(resource); // a local: gcc 12 drops the store to a member it is given
-        hidden_ = resource;
+        hidden_ = any<Base>(&*resource_);
     }
 
     unsigned char *buffer_;

@@ -129,11 +129,12 @@ inline double middle_mean(std::vector<double> figures)
     return std::accumulate(from, to, 0.0) / static_cast<double>(to - from);
 }
 
-// Runs work(thread) in all threads and then reset() in one, in rounds, until `enough` seconds were on
-// the clock. Before that come `unseen` rounds, and as many as take warm_up times `enough`: it takes
-// thousands of rounds until each core's cache has what its thread will write. Nobody but the threads
-// runs meanwhile. Returns seconds of a round.
+// It takes hundreds of rounds until each core's cache has what its thread will write.
 constexpr double warm_up = 2;
+
+// Runs work(thread) in all threads and then reset() in one, in rounds, until `enough` seconds were on
+// the clock. Before that come `unseen` rounds, and as many as take warm_up times `enough`. Nobody but
+// the threads runs meanwhile. Returns seconds of a round.
 
 template <class Work, class Reset>
 class round_runner
