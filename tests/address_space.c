@@ -237,32 +237,37 @@ static bool write_line(const char *directory, const char *name, const char *line
     return fclose(f) == 0 && written;
 }
 
-/* A new control group below this process's own, or below TSMBR_CGROUP, with so much memory and no swap. False if
- * it cannot be had: not root and nothing delegated, or no memory controller for groups below. */
-static bool group_make(char *group, size_t room, size_t bytes)
+/* The directory below which this process may make groups with a limit of memory: TSMBR_CGROUP, else its own group.
+ */
+static bool group_of_own(char *own, size_t room)
 {
-    char own[300] = "";
-    bool found = false;
     const char *given = getenv("TSMBR_CGROUP");
     if (given != NULL)
-        found = snprintf(own, sizeof own, "%s", given) < (int)sizeof own;
-    /* Lines of hierarchy:controllers:path. Version 1 has a hierarchy for memory, version 2 one for all, number 0.
+        return snprintf(own, room, "%s", given) < (int)room;
+    /* Lines of hierarchy:controllers:path. Version 1 has a hierarchy for memory; version 2 has one for all, "0::".
      */
+    bool found = false;
     char line[300];
-    FILE *f = given == NULL ? fopen("/proc/self/cgroup", "r") : NULL;
+    FILE *f = fopen("/proc/self/cgroup", "r");
     while (f != NULL && !found && fgets(line, sizeof line, f) != NULL) {
         line[strcspn(line, "\n")] = 0;
-        char *path = strchr(line, '/');
+        const char *path = strchr(line, '/');
         bool version_1 = strstr(line, ":memory:") != NULL;
-        if (path == NULL || !(version_1 || strncmp(line, "0::", 3) == 0))
-            continue;
-        found =
-            snprintf(own, sizeof own, "/sys/fs/cgroup%s%s", version_1 ? "/memory" : "", path) < (int)sizeof own;
+        if (path != NULL && (version_1 || strncmp(line, "0::", 3) == 0))
+            found = snprintf(own, room, "/sys/fs/cgroup%s%s", version_1 ? "/memory" : "", path) < (int)room;
     }
     if (f != NULL)
         (void)fclose(f);
-    if (!found || snprintf(group, room, "%s/tsmbr-test-%ld", own, (long)getpid()) >= (int)room ||
-        mkdir(group, 0755) != 0)
+    return found;
+}
+
+/* A new control group with so much memory and no swap. False if it cannot be had: not root and nothing delegated,
+ * or no memory controller for groups below. */
+static bool group_make(char *group, size_t room, size_t bytes)
+{
+    char own[300];
+    if (!group_of_own(own, sizeof own) ||
+        snprintf(group, room, "%s/tsmbr-test-%ld", own, (long)getpid()) >= (int)room || mkdir(group, 0755) != 0)
         return false;
     char most[30];
     (void)snprintf(most, sizeof most, "%zu", bytes);
@@ -334,9 +339,8 @@ static void a_limit_keeps_it_inside_its_control_group(void **state)
     const size_t group = (size_t)96 << 20;
     int status = status_in_group(group, group / 4 * 3);
     if (status == -1) {
-        puts(
-            "a_limit_keeps_it_inside_its_control_group: no group to be had below this one; TSMBR_CGROUP=DIRECTORY "
-            "names one where groups may be made");
+        puts("a_limit_keeps_it_inside_its_control_group: no group may be made below this process's own;\n"
+             "TSMBR_CGROUP=DIRECTORY names one where they may");
         skip();
     }
     assert_int_equal(status, 0);
