@@ -3,6 +3,7 @@
 #   make demo PATHS=/usr/share/doc THREADS=8    # other input, other number of threads
 #   make cross MACHINES="s390x i686"             # these machines
 #   make tsan TESTS='^race_'                     # these tests
+#   make tidy FILES='^src/'                      # clang-tidy: these files
 #   make install PREFIX=$HOME/.local            # DESTDIR= for packagers
 
 PREFIX ?= /usr/local
@@ -10,6 +11,7 @@ DESTDIR ?=
 PATHS ?= /usr/include
 THREADS ?=
 TESTS ?=
+FILES ?=
 MACHINES ?=
 FUZZER ?= libfuzzer
 SECONDS ?= 60
@@ -21,7 +23,7 @@ BOOTSTRAP := scripts/bootstrap
 CTEST := ctest --output-on-failure --no-tests=error $(if $(TESTS),-R '$(TESTS)')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check check-quick bench bench-full install asan msan valgrind misuse ubsan tsan tsan-clang clang cross cross-smoke check-all signals mutants fuzz soak coverage verify verify-full verify-mutants readme format format-check tidy clean
+.PHONY: help demo check check-quick bench bench-full install asan msan valgrind misuse ubsan tsan tsan-clang clang cross cross-smoke check-all signals mutants fuzz soak coverage verify verify-short verify-full verify-mutants readme format format-check tidy clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,7 +38,7 @@ demo: ## index /usr/include (or PATHS) with many threads: one shared resource ag
 build = cmake --preset $(1) >/dev/null && cmake --build $(BUILD)/$(1) -- --quiet
 test = cd $(BUILD)/$(1) && $(CTEST)
 
-check: ## build with gcc; run all tests, the README's examples, an installation, upgrades, consumers, a third of the mutants
+check: ## build with gcc; run all tests, the README's examples, an installation, upgrades, consumers, every twelfth mutant
 	@$(BOOTSTRAP) build test clang consumers
 	@$(call build,gcc)
 	@scripts/check-source
@@ -46,7 +48,7 @@ check: ## build with gcc; run all tests, the README's examples, an installation,
 	@scripts/check-fast-path
 	@scripts/check-hardening $(BUILD)/gcc
 	@scripts/check-consumers $(BUILD)/gcc
-	@scripts/mutants --third
+	@scripts/mutants --some
 	@$(call test,gcc)
 
 check-quick: ## build with gcc and run the tests, no more
@@ -145,6 +147,10 @@ verify: ## the proof: all legs, and a table of them
 	@$(BOOTSTRAP) build test clang verify
 	@scripts/verify
 
+verify-short: ## something of each leg, in some six minutes
+	@$(BOOTSTRAP) build test clang verify
+	@scripts/verify --short
+
 verify-full: ## the proof with more seeds, deeper bounds, more runs
 	@$(BOOTSTRAP) build test clang verify
 	@scripts/verify --full
@@ -187,7 +193,7 @@ format-check: ## fail if a source file is not formatted
 tidy: ## what gcc's analyzer, clang's every warning, clang-tidy and cppcheck have against the code: nothing
 	@$(BOOTSTRAP) build test lint clang
 	@cmake --preset clang >/dev/null
-	@scripts/check-static $(BUILD)/clang
+	@scripts/check-static $(BUILD)/clang $(if $(FILES),'$(FILES)')
 
 clean: ## remove what was built
 	@rm -rf $(BUILD)
