@@ -32,6 +32,9 @@ static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 #if defined(ASAN)
 #define ARENA_HIDE(ptr, bytes) __asan_poison_memory_region((ptr), (bytes))
 #define ARENA_SHOW(ptr, bytes) __asan_unpoison_memory_region((ptr), (bytes))
+#elif defined(MSAN)
+#define ARENA_HIDE(ptr, bytes) __msan_poison((ptr), (bytes))
+#define ARENA_SHOW(ptr, bytes) ((void)(ptr), (void)(bytes)) /* shown as it is written */
 #else
 #define ARENA_HIDE(ptr, bytes) ((void)(ptr), (void)(bytes))
 #define ARENA_SHOW(ptr, bytes) ((void)(ptr), (void)(bytes))

@@ -17,8 +17,8 @@
 
 #include "tsmbr.h"
 
-/* FUZZ_TOOLS: the library is one for tools, with its checks for mistakes and, in a build for AddressSanitizer, the
- * poison on all that is no block. */
+/* FUZZ_TOOLS: the library is one for tools, with its checks for mistakes and, in a build for AddressSanitizer or
+ * MemorySanitizer, the poison on all that is no block. */
 #if defined(FUZZ_TOOLS)
 #define TOOLS true
 #else
@@ -27,6 +27,8 @@
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
 #define ASAN
+#elif __has_feature(memory_sanitizer)
+#define MSAN
 #endif
 #endif
 #if defined(__SANITIZE_ADDRESS__) && !defined(ASAN)
@@ -36,6 +38,10 @@
 #include <sanitizer/asan_interface.h>
 #define POISON true
 #define IS_POISONED(ptr) (__asan_address_is_poisoned(ptr) != 0)
+#elif defined(MSAN)
+#include <sanitizer/msan_interface.h>
+#define POISON true
+#define IS_POISONED(ptr) (__msan_test_shadow(ptr, 1) == 0)
 #else
 #define POISON false
 #define IS_POISONED(ptr) ((void)(ptr), false)

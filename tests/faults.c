@@ -418,7 +418,8 @@ static void crowd_member(void *argument, size_t index)
     dice d = dice_make(5, index);
     tsmbr_lane run;
     tsmbr_lane_open(&run, &c->r);
-    for (size_t i = 0; i < rounds_for(300); i++) {
+    const size_t least = 30, rounds = rounds_for(300); /* so many have blocks of each size among them */
+    for (size_t i = 0; i < (rounds < least ? least : rounds); i++) {
         size_t bytes = i % 50 == 20 ? 9000 : i % 100 == 10 ? 60000 : 1 + dice_below(&d, 300);
         errno = 0;
         if (i % 3 == 0) {

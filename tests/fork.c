@@ -152,6 +152,17 @@ static void one_call(worker *w, tsmbr_lane *run)
     w->slot = tsmbr_thread.group != 0 ? tsmbr_thread.slot : SLOTS;
 }
 
+/* The last block longer and as it was, if it is its lane's last. */
+static void idle_calls(const worker *w)
+{
+    if (w->count == 0)
+        return;
+    const block *last = &w->log[w->count - 1];
+    for (int i = 0; i < 20; i++)
+        if (tsmbr_try_resize(&stage.r, last->ptr, last->bytes, last->bytes + 8))
+            (void)tsmbr_try_resize(&stage.r, last->ptr, last->bytes + 8, last->bytes);
+}
+
 static void work(worker *w)
 {
     tsmbr_lane run;
@@ -165,13 +176,14 @@ static void work(worker *w)
             w->in_call = false;
         }
     } else {
-        /* So many calls a fork, or all would be made before the second one. */
+        /* So many calls a fork, or all would be made before the second one; then such that take nothing. */
         for (size_t i = 0; !stage.over; i++) {
-            if (w->count < LOG * (stage.done + 1) / FORKS) {
-                w->in_call = true;
+            w->in_call = true;
+            if (w->count < LOG * (stage.done + 1) / FORKS)
                 one_call(w, &run);
-                w->in_call = false;
-            }
+            else
+                idle_calls(w);
+            w->in_call = false;
             if (i % 64 == 0)
                 sched_yield();
         }
