@@ -3,6 +3,7 @@
  *   fuzz_calls [PATH ...]        default: the corpus
  *   TSMBR_FUZZ_TELL=1            print each call */
 #include <dirent.h>
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,7 +56,11 @@ static int replay_directory(const char *path, DIR *directory)
 {
     char *names[ENTRIES_MOST];
     size_t count = 0;
-    for (const struct dirent *entry = readdir(directory); entry != NULL; entry = readdir(directory)) {
+    for (;;) {
+        errno = 0;
+        const struct dirent *entry = readdir(directory);
+        if (entry == NULL)
+            break;
         size_t bytes = strlen(path) + strlen(entry->d_name) + 2;
         if (entry->d_name[0] == '.')
             continue;
@@ -63,8 +68,10 @@ static int replay_directory(const char *path, DIR *directory)
             abort();
         (void)snprintf(names[count++], bytes, "%s/%s", path, entry->d_name);
     }
+    int failed = errno != 0;
+    if (failed)
+        perror(path);
     qsort(names, count, sizeof *names, by_name);
-    int failed = 0;
     for (size_t i = 0; i < count; i++) {
         failed |= replay(names[i]);
         free(names[i]);
