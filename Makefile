@@ -147,7 +147,7 @@ verify: ## the proof: all legs, and a table of them
 	@$(BOOTSTRAP) build test clang verify
 	@scripts/verify
 
-verify-short: ## something of each leg, in some six minutes
+verify-short: ## something of each leg, in some ten minutes
 	@$(BOOTSTRAP) build test clang verify
 	@scripts/verify --short
 

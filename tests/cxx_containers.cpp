@@ -139,7 +139,10 @@ TEST(resources, a_monotonic_resource_on_top)
     pool_type pool(&up);
     {
         std::pmr::monotonic_buffer_resource top(100, &pool);
-        expect_apart_and_intact({play(top, random_script(500, 300, 8))});
+        script wanted = random_script(500, 300, 8);
+        for (auto &request : wanted)
+            request.bytes += request.bytes == 0; // no bytes twice may be one address twice, in libc++
+        expect_apart_and_intact({play(top, wanted)});
     }
     expect_accounts_agree(pool, up);
 }
