@@ -135,7 +135,6 @@ constexpr double warm_up = 2;
 // Runs work(thread) in all threads and then reset() in one, in rounds, until `enough` seconds were on
 // the clock. Before that come `unseen` rounds, and as many as take warm_up times `enough`. Nobody but
 // the threads runs meanwhile. Returns seconds of a round.
-
 template <class Work, class Reset>
 class round_runner
 {
