@@ -27,7 +27,8 @@ static const char *const kind_names[CALL_KINDS] = {"allocate",
                                                    "lane_open",
                                                    "lane_close",
                                                    "on_release",
-                                                   "vprintf"};
+                                                   "vprintf",
+                                                   "reserve"};
 
 static bool alignment_ok(size_t alignment)
 {
@@ -462,7 +463,7 @@ static bool lane_call(actor *a, const call *c)
     return true;
 }
 
-static void frame_note(subject *s, const call *c, const before *was)
+void call_note(subject *s, const call *c, size_t calls, size_t refusals)
 {
     frame *f = &s->frame;
     if (f->count == FRAME_CALLS || f->grant_count == FRAME_GRANTS) {
@@ -470,9 +471,9 @@ static void frame_note(subject *s, const call *c, const before *was)
         return;
     }
     f->calls[f->count++] = *c;
-    if (s->supply.calls != was->calls)
+    if (s->supply.calls != calls)
         f->grants[f->grant_count++] = s->supply.last_bytes;
-    if (s->supply.refusals != was->refusals)
+    if (s->supply.refusals != refusals)
         f->broken = true;
 }
 
@@ -497,7 +498,7 @@ void *call_make(actor *a, call *c, block *old)
     tell_of(" -> %p\n", c->result);
     if (!a->m->concurrent) {
         model_account(a->m, c->resource);
-        frame_note(s, c, &was);
+        call_note(s, c, was.calls, was.refusals);
     }
     return c->result;
 }

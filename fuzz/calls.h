@@ -25,6 +25,10 @@ bool call_shape(const call *c, size_t *bytes, size_t *alignment);
  * c->result. */
 void *call_make(actor *a, call *c, block *old);
 
+/* Note a call that was made in the resource's frame; before it the upstream had been asked and had refused so
+ * often. */
+void call_note(subject *s, const call *c, size_t calls, size_t refusals);
+
 /* Give the block to tsmbr_deallocate; it is nobody's then. */
 void call_deallocate(actor *a, block *b);
 

@@ -175,7 +175,8 @@ void lifetime_reserve(actor *a, unsigned resource, size_t bytes)
     size_t room = room_under_limit(s);
     s->supply.least_refused = SIZE_MAX;
     tsmbr_statistics was = s->seen;
-    s->frame.broken = true;
+    size_t calls = s->supply.calls;
+    size_t refusals = s->supply.refusals;
     errno = EDOM;
     int result = tsmbr_reserve(&s->resource, bytes);
     tell_of("  %u: reserve(%zu) -> %d\n", resource, bytes, result);
@@ -183,6 +184,8 @@ void lifetime_reserve(actor *a, unsigned resource, size_t bytes)
         if (grant_capacity(g) >= CHUNK_LANES_FROM && (s->flags & TSMBR_SHARED_ONLY) == 0)
             s->exact = false;
     model_account(a->m, resource);
+    call_note(s, &(call){.kind = CALL_RESERVE, .resource = resource, .bytes = bytes, .alignment = 1}, calls,
+              refusals);
     REQUIRE_THAT(s->seen.allocated_bytes == was.allocated_bytes, "reserve allocated something");
     if (result == 0) {
         REQUIRE_THAT(errno == EDOM, "a successful reserve has set errno to %d", errno);
@@ -201,6 +204,10 @@ void lifetime_reserve(actor *a, unsigned resource, size_t bytes)
 static void repeat_call(actor *a, const call *before)
 {
     call c = *before;
+    if (c.kind == CALL_RESERVE) {
+        lifetime_reserve(a, c.resource, c.bytes);
+        return;
+    }
     block *old = c.ptr != NULL ? model_block(a->m, c.ptr) : NULL;
     REQUIRE_THAT(c.ptr == NULL || old != NULL, "a repeated call has no old block");
     c.result = NULL;

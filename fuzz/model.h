@@ -66,6 +66,7 @@ typedef enum call_kind {
     CALL_LANE_CLOSE,
     CALL_ON_RELEASE,
     CALL_VPRINTF,
+    CALL_RESERVE, /* makes no block: for frames only */
     CALL_KINDS
 } call_kind;
 

@@ -13,7 +13,7 @@
 //
 // Compiled without exceptions, what would throw calls std::terminate, and the upstream must not throw
 // either: nobody could catch it. tsmbr_try_allocate and the like on native_handle() return null instead.
-// All files of a program must agree on that. Run-time type information is not used.
+// All files of a program must agree on that, and on sanitizers. Run-time type information is not used.
 #ifndef THREAD_SAFE_MONOTONIC_BUFFER_HPP
 #define THREAD_SAFE_MONOTONIC_BUFFER_HPP
 
@@ -38,6 +38,19 @@
 #define TSMBR_EXCEPTIONS 0
 #endif
 
+// Whether a tool is to be told that a block has ended: where this is compiled for a sanitizer, or as a library
+// that tells tools is, with TSMBR_DEBUG or TSMBR_VALGRIND. Elsewhere deallocate is no call.
+#if defined(__SANITIZE_ADDRESS__) || defined(TSMBR_DEBUG) || defined(TSMBR_VALGRIND)
+#define TSMBR_TELL_TOOLS 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(memory_sanitizer)
+#define TSMBR_TELL_TOOLS 1
+#endif
+#endif
+#if !defined(TSMBR_TELL_TOOLS)
+#define TSMBR_TELL_TOOLS 0
+#endif
+
 #if defined(__GNUC__)
 #define TSMBR_NOINLINE __attribute__((__noinline__, __cold__))
 #define TSMBR_LIKELY(condition) __builtin_expect(!!(condition), 1)
@@ -51,6 +64,20 @@
 
 namespace tsmbr
 {
+
+namespace detail
+{
+
+inline void tell_tools(tsmbr_resource *resource, void *ptr, std::size_t bytes, std::size_t alignment) noexcept
+{
+#if TSMBR_TELL_TOOLS
+    tsmbr_deallocate(resource, ptr, bytes, alignment);
+#else
+    (void)resource, (void)ptr, (void)bytes, (void)alignment;
+#endif
+}
+
+} // namespace detail
 
 using statistics = tsmbr_statistics;
 
@@ -76,8 +103,12 @@ public:
     {
     }
 
-    explicit thread_safe_monotonic_buffer_resource(std::size_t initial_size,
-                                                   std::pmr::memory_resource *upstream = nullptr)
+    explicit thread_safe_monotonic_buffer_resource(std::size_t initial_size)
+        : thread_safe_monotonic_buffer_resource(initial_size, nullptr)
+    {
+    }
+
+    thread_safe_monotonic_buffer_resource(std::size_t initial_size, std::pmr::memory_resource *upstream)
         : thread_safe_monotonic_buffer_resource(with_initial_size(initial_size), upstream)
     {
     }
@@ -105,6 +136,12 @@ public:
     thread_safe_monotonic_buffer_resource &operator=(const thread_safe_monotonic_buffer_resource &) = delete;
 
     ~thread_safe_monotonic_buffer_resource() override { tsmbr_destroy(&resource_); }
+
+    // The base class's, and noexcept. Nothing is freed; any thread.
+    void deallocate(void *ptr, std::size_t bytes, std::size_t alignment = alignof(std::max_align_t)) noexcept
+    {
+        std::pmr::memory_resource::deallocate(ptr, bytes, alignment);
+    }
 
     // Needs external synchronization, as reset does: no other thread may be inside any call.
     void release() noexcept { tsmbr_release(&resource_); }
@@ -143,7 +180,7 @@ public:
         return s;
     }
 
-    // Throws std::bad_alloc if the record cannot be allocated. The cleanup must not throw.
+    // Throws std::bad_alloc for a null function, or if the record cannot be allocated. The cleanup must not throw.
     void on_release(void (*cleanup)(void *), void *argument)
     {
         if (tsmbr_on_release(&resource_, cleanup, argument) != 0)
@@ -160,7 +197,10 @@ protected:
         return tsmbr_allocate_or_call(&resource_, bytes, alignment, allocate_slow, this);
     }
 
-    void do_deallocate(void *, std::size_t, std::size_t) noexcept override {}
+    void do_deallocate(void *ptr, std::size_t bytes, std::size_t alignment) noexcept override
+    {
+        detail::tell_tools(&resource_, ptr, bytes, alignment);
+    }
 
     bool do_is_equal(const std::pmr::memory_resource &other) const noexcept override { return this == &other; }
 
@@ -334,8 +374,8 @@ inline std::pmr::memory_resource *guarded_memory() noexcept
 }
 
 // A lane of a shared resource as a std::pmr::memory_resource, for one thread, task or fiber at a time.
-// Its blocks live as long as those of the shared resource. release or reset of that ends the lane:
-// call reopen before the next use. Otherwise see tsmbr_lane in tsmbr.h.
+// Its blocks live as long as those of the shared resource. Before release, reset or destruction of that: forget.
+// Otherwise see tsmbr_lane in tsmbr.h.
 class lane_resource : public std::pmr::memory_resource
 {
 public:
@@ -344,14 +384,15 @@ public:
     lane_resource(const lane_resource &) = delete;
     lane_resource &operator=(const lane_resource &) = delete;
 
-    // Gives back what the lane did not use. The shared resource must still be there, and must not have
-    // been released or reset since the lane was opened: call forget before that.
+    // Gives back what the lane did not use. Unless it was made to forget the shared resource, that must still be
+    // there, and not have been released or reset since the lane was opened.
     ~lane_resource() override { tsmbr_lane_close(&lane_); }
 
+    // Begin again with an empty lane. What the present one did not use is not given back.
     void reopen() noexcept { tsmbr_lane_open(&lane_, shared_->native_handle()); }
 
-    // Before the shared resource is released, reset or destroyed: the lane has nothing to give back.
-    void forget() noexcept { reopen(); }
+    // Leave the lane, before the shared resource is released, reset or destroyed. The next use opens it again.
+    void forget() noexcept { lane_ = tsmbr_lane{}; }
 
     thread_safe_monotonic_buffer_resource &shared() const noexcept { return *shared_; }
 
@@ -364,13 +405,18 @@ protected:
         return allocate_slow(bytes, alignment);
     }
 
-    void do_deallocate(void *, std::size_t, std::size_t) noexcept override {}
+    void do_deallocate(void *ptr, std::size_t bytes, std::size_t alignment) noexcept override
+    {
+        detail::tell_tools(shared_->native_handle(), ptr, bytes, alignment);
+    }
 
     bool do_is_equal(const std::pmr::memory_resource &other) const noexcept override { return this == &other; }
 
 private:
     TSMBR_NOINLINE void *allocate_slow(std::size_t bytes, std::size_t alignment)
     {
+        if (lane_.resource == nullptr)
+            reopen();
         void *const ptr = tsmbr_lane_refill(&lane_, bytes, alignment);
         return ptr != nullptr ? ptr : shared_->allocate(bytes, alignment);
     }
@@ -382,6 +428,7 @@ private:
 } // namespace tsmbr
 
 #undef TSMBR_NOINLINE
+#undef TSMBR_TELL_TOOLS
 #undef TSMBR_LIKELY
 #undef TSMBR_EXCEPTIONS
 

@@ -99,6 +99,7 @@ typedef struct resource {
     /* Written at rest. */
     chunk *kept_large; /* the oldest of the large list that reset kept, others by follow */
     size_t peak;       /* the most bytes held before the last reset */
+    size_t ahead;      /* `held` of the last chunk that tsmbr_reserve has weighed since the last reset */
 
     unsigned char apart_buffer[72];
     chunk buffer; /* the caller's storage; capacity 0: none */

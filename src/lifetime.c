@@ -103,6 +103,7 @@ void CORE(tsmbr_reset)(tsmbr_resource *self, size_t keep_bytes)
     reserved_store_relaxed(r, kept);
     published_store_relaxed(r, kept);
     large_weight_store_relaxed(r, 0);
+    r->ahead = 0;
 
     /* The tables lie in chunks, whose blocks are forgotten. */
     for (unsigned group = 1; group < SLOT_GROUPS; group++)
@@ -110,13 +111,25 @@ void CORE(tsmbr_reset)(tsmbr_resource *self, size_t keep_bytes)
     unused_store_relaxed(r, 0);
 }
 
+/* Let c, which waits behind the current chunk, count in growth, so that requests that it can serve count as small
+ * and wait for it. Once, and whether it was got now or kept: the next frame has to go the same way. */
+static void resource_weigh_ahead(resource *r, const chunk *c)
+{
+    if (c == head_load_acquire(r) || c->held <= r->ahead)
+        return;
+    r->ahead = c->held;
+    large_weight_add_relaxed(r, c->allocation_size);
+}
+
 int CORE(tsmbr_reserve)(tsmbr_resource *self, size_t bytes)
 {
     resource *r = resource_of(self);
     chunk *newest = NULL;
     for (chunk *c = head_load_acquire(r); c != NULL; c = c->follow) {
-        if (bytes <= c->capacity - next_load_relaxed(c))
+        if (bytes <= c->capacity - next_load_relaxed(c)) {
+            resource_weigh_ahead(r, c);
             return 0;
+        }
         newest = c;
     }
     int saved_errno = errno;
@@ -138,8 +151,7 @@ int CORE(tsmbr_reserve)(tsmbr_resource *self, size_t bytes)
         head_store_relaxed(r, n);
     reserved_store_relaxed(r, reserved + total);
     published_store_relaxed(r, published_load_relaxed(r) + total);
-    /* So that requests that this chunk can serve count as small: they are to wait for it. */
-    large_weight_add_relaxed(r, total);
+    resource_weigh_ahead(r, n);
     return 0;
 }
 

@@ -1,5 +1,6 @@
 /* slot.c - the slots of this process, and how a thread's end is noticed. */
 #if !defined(_WIN32)
+#include <errno.h>
 #include <pthread.h>
 typedef pthread_key_t thread_key;
 #else
@@ -105,10 +106,14 @@ static void key_delete(void)
     (void)pthread_key_delete(key);
 }
 
+/* A key with a high number may take memory, and a failure there may show in errno. */
 /*@ assigns \nothing; */
 static bool key_set(thread_state *thread)
 {
-    return pthread_setspecific(key, thread) == 0;
+    int saved_errno = errno;
+    bool set = pthread_setspecific(key, thread) == 0;
+    errno = saved_errno;
+    return set;
 }
 #endif
 

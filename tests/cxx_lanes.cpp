@@ -3,6 +3,7 @@
 #include "cxx_support.hpp"
 
 #include <atomic>
+#include <memory>
 #include <memory_resource>
 #include <new>
 #include <optional>
@@ -141,6 +142,19 @@ TEST(lanes, go_on_after_a_reset_when_reopened)
         EXPECT_EQ(pool.get_statistics().allocated_bytes, 0u);
         lane.reopen();
     }
+}
+
+TEST(lanes, forget_a_resource_that_is_gone)
+{
+    checking_upstream up;
+    auto pool = std::make_unique<pool_type>(100000, &up);
+    tsmbr::lane_resource lane(*pool);
+    EXPECT_NE(lane.allocate(100, 8), nullptr);
+    lane.forget();
+    pool->release();
+    EXPECT_NE(lane.allocate(100, 8), nullptr); // opens by itself
+    lane.forget();
+    pool.reset();
 }
 
 void *throw_from(void *context, std::size_t bytes, std::size_t)

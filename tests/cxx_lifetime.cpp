@@ -8,6 +8,17 @@
 #include <cstdint>
 #include <vector>
 
+#if defined(__SANITIZE_ADDRESS__)
+#define SEEN_BY_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SEEN_BY_ASAN 1
+#endif
+#endif
+#if defined(SEEN_BY_ASAN)
+#include <sanitizer/asan_interface.h>
+#endif
+
 namespace
 {
 
@@ -121,6 +132,22 @@ TEST(resize, the_last_block_alone_grows)
     EXPECT_FALSE(pool.try_resize(nullptr, 0, 1));
     EXPECT_EQ(up.calls(), 1u);
 }
+
+#if defined(SEEN_BY_ASAN)
+// Through the base class, as containers call it.
+TEST(deallocate, ends_a_block_for_tools)
+{
+    pool_type pool(100000);
+    tsmbr::lane_resource lane(pool);
+    for (std::pmr::memory_resource *const memory :
+         {static_cast<std::pmr::memory_resource *>(&pool), static_cast<std::pmr::memory_resource *>(&lane)}) {
+        void *const block = memory->allocate(64, 8);
+        EXPECT_EQ(__asan_region_is_poisoned(block, 64), nullptr);
+        memory->deallocate(block, 64, 8);
+        EXPECT_EQ(__asan_region_is_poisoned(block, 64), block);
+    }
+}
+#endif
 
 TEST(owns, what_was_handed_out_until_release)
 {

@@ -576,6 +576,53 @@ static void a_reservation_makes_requests_small(void **state)
     watch_close(&w);
 }
 
+/* Whether the reserved chunk is got or was kept, and however often it is asked for: later frames get the same
+ * blocks and ask for nothing. */
+static void a_reservation_holds_in_the_next_frame(void **state)
+{
+    (void)state;
+    watch w;
+    watch_open(&w);
+    tsmbr_resource r;
+    tsmbr_init(&r, &(tsmbr_config){.upstream = &w.upstream});
+    void *first[3] = {NULL};
+    for (int frame = 0; frame < 4; frame++) {
+        assert_non_null(tsmbr_allocate(&r, 100, 1));
+        for (int asked = 0; asked <= frame; asked++)
+            assert_int_equal(tsmbr_reserve(&r, 1 << 20), 0);
+        void *got[] = {tsmbr_allocate(&r, 100000, 1), tsmbr_allocate(&r, 100000, 1),
+                       tsmbr_allocate(&r, 600000, 1)};
+        for (size_t i = 0; i < sizeof got / sizeof *got; i++) {
+            assert_non_null(got[i]);
+            assert_true(frame == 0 || got[i] == first[i]);
+            first[i] = got[i];
+        }
+        assert_int_equal(w.calls, 2);
+        tsmbr_reset(&r, SIZE_MAX);
+    }
+    tsmbr_destroy(&r);
+    watch_close(&w);
+}
+
+/* However often it is asked for, a chunk counts once in growth. */
+static void a_reservation_counts_once(void **state)
+{
+    (void)state;
+    watch w;
+    watch_open(&w);
+    tsmbr_resource r;
+    tsmbr_init(&r, &(tsmbr_config){.upstream = &w.upstream});
+    assert_non_null(tsmbr_allocate(&r, 100, 1));
+    for (int asked = 0; asked < 100; asked++)
+        assert_int_equal(tsmbr_reserve(&r, 10000), 0);
+    size_t held = w.held;
+    while (w.calls < 3)
+        assert_non_null(tsmbr_allocate(&r, 1000, 1));
+    assert_true(w.held - held < 4 * held);
+    tsmbr_destroy(&r);
+    watch_close(&w);
+}
+
 static void a_reservation_refused_changes_nothing(void **state)
 {
     (void)state;
@@ -629,6 +676,8 @@ int main(void)
         cmocka_unit_test(reserved_memory_serves_without_the_upstream),
         cmocka_unit_test(the_first_reservation_is_served_whole),
         cmocka_unit_test(a_reservation_makes_requests_small),
+        cmocka_unit_test(a_reservation_holds_in_the_next_frame),
+        cmocka_unit_test(a_reservation_counts_once),
         cmocka_unit_test(a_reservation_refused_changes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

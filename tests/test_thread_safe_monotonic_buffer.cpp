@@ -40,6 +40,8 @@ static_assert(!std::is_convertible<std::size_t, pool_type>::value, "explicit");
 static_assert(!std::is_convertible<tsmbr::options, pool_type>::value, "explicit");
 static_assert(noexcept(std::declval<pool_type &>().release()), "release does not throw");
 static_assert(noexcept(std::declval<pool_type &>().reset()), "reset does not throw");
+static_assert(noexcept(std::declval<pool_type &>().deallocate(nullptr, 1, 1)), "deallocate does not throw");
+static_assert(noexcept(std::declval<pool_type &>().deallocate(nullptr, 1)), "nor without an alignment");
 static_assert(noexcept(std::declval<const pool_type &>().upstream_resource()), "upstream_resource neither");
 
 template <class... Arguments>
