@@ -70,9 +70,10 @@ module {:options "--function-syntax:3"} Specification {
 
   predicate Answers(e: Event, x: Entry) { e.Returned? && e.op == x.op && e.tid == x.tid && e.res == x.res }
 
-  // Herlihy and Wing: s is a legal sequential order of all completed operations of h and some pending
-  // ones, each once, with the results seen, in which an operation that ended before another began
-  // stands before it. And: a request that may ask the upstream fails only if it was refused.
+  // The definition of Herlihy and Wing. s puts operations of h into an order that the sequential object could have
+  // gone through: those that returned, with what they returned, and perhaps some that did not, none twice. If one
+  // returned before another was invoked, s keeps the two in that order. One clause is ours, the last: a request that
+  // may ask the upstream fails only if it was refused.
   predicate IsLinearization(h: seq<Event>, s: seq<Entry>)
   {
     Legal(s) &&

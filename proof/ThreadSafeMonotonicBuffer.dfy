@@ -291,8 +291,8 @@ module {:options "--function-syntax:3"} ThreadSafeMonotonicBuffer {
     }
   }
 
-  // However many threads meet the end of a chunk together: chunks held beyond those in the lists are at most one for
-  // each thread, and none when no call runs (releaseTheorem).
+  // What a crowd at the end of a chunk costs: chunks that are held and stand in no list are no more than there are
+  // threads. When no call runs there are none (releaseTheorem).
   lemma stormBoundTheorem(tr: seq<State>, ls: seq<Label>, i: nat)
     requires Execution(tr, ls) && i < |tr|
     ensures |Surplus(tr[i])| <= |tr[i].pcs|
@@ -328,8 +328,8 @@ module {:options "--function-syntax:3"} ThreadSafeMonotonicBuffer {
     assert b == a + (b - a);
   }
 
-  // Bytes held from the upstream: those of the chunks in the lists, and of each thread's private one. They never
-  // exceed the limit, at any instant. (That these are all chunks held: NoLeak, stated again here.)
+  // Bytes held from the upstream: those of the chunks in the lists, and of each thread's private one. At no
+  // instant is that more than the limit. (That these are all chunks held: NoLeak, stated again here.)
   function Held(s: State): nat { Bytes(s.mem, s.chain) + Bytes(s.mem, s.bigs) + Sum(Private, s.pcs) }
   lemma limitTheorem(tr: seq<State>, ls: seq<Label>, i: nat)
     requires Execution(tr, ls) && i < |tr|

@@ -41,8 +41,9 @@ static void work(tsmbr_resource *r, size_t count)
     }
 }
 
-/* Others' faults: the library working group's issue 3120 (growth not restored), boost/container 65
- * (allocation after release returned freed memory; a sanitizer would see it here). */
+/* Elsewhere chunks went on growing after a release from where they had been (the C++ library working group's issue
+ * 3120), or the first block came from memory that had gone back (boost/container 65), which a sanitizer would
+ * report here. */
 static void release_returns_to_the_constructed_state(void **state)
 {
     (void)state;

@@ -497,8 +497,9 @@ static void a_large_request_keeps_the_current_chunk(void **state)
     watch_close(&w);
 }
 
-/* Others' faults: boost/container 151 (padding of the old buffer applied to the new one),
- * boost/json 1191 (padding not counted in the fresh chunk), folly 936b75c7b (header not rounded). */
+/* A fresh chunk holds its over-aligned block wherever it lies. Elsewhere the padding was that of the buffer just
+ * left (boost/container 151), or the new chunk's size had none in it (boost/json 1191), or the header before the
+ * block was not rounded up to its alignment (folly 936b75c7b). */
 static void over_alignment_in_a_fresh_chunk(void **state)
 {
     (void)state;

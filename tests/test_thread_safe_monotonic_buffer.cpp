@@ -27,14 +27,17 @@ static_assert(!std::is_copy_constructible<pool_type>::value, "not copyable");
 static_assert(!std::is_copy_assignable<pool_type>::value, "not copyable");
 static_assert(!std::is_move_constructible<pool_type>::value, "not movable");
 static_assert(!std::is_move_assignable<pool_type>::value, "not movable");
-static_assert(std::is_default_constructible<pool_type>::value, "seed");
-static_assert(std::is_constructible<pool_type, std::pmr::memory_resource *>::value, "seed");
-static_assert(std::is_constructible<pool_type, std::size_t, std::pmr::memory_resource *>::value, "seed");
-static_assert(std::is_constructible<pool_type, void *, std::size_t, std::pmr::memory_resource *>::value, "seed");
-static_assert(std::is_constructible<pool_type, std::size_t>::value, "as std");
-static_assert(std::is_constructible<pool_type, void *, std::size_t>::value, "as std");
-static_assert(std::is_constructible<pool_type, tsmbr::options, std::pmr::memory_resource *>::value, "ours");
-static_assert(std::is_constructible<pool_type, tsmbr::options>::value, "ours");
+static_assert(std::is_default_constructible<pool_type>::value, "from nothing");
+static_assert(std::is_constructible<pool_type, std::pmr::memory_resource *>::value, "from an upstream");
+static_assert(std::is_constructible<pool_type, std::size_t, std::pmr::memory_resource *>::value,
+              "from a size and an upstream");
+static_assert(std::is_constructible<pool_type, void *, std::size_t, std::pmr::memory_resource *>::value,
+              "from a buffer and an upstream");
+static_assert(std::is_constructible<pool_type, std::size_t>::value, "from a size alone");
+static_assert(std::is_constructible<pool_type, void *, std::size_t>::value, "from a buffer alone");
+static_assert(std::is_constructible<pool_type, tsmbr::options, std::pmr::memory_resource *>::value,
+              "from options and an upstream");
+static_assert(std::is_constructible<pool_type, tsmbr::options>::value, "from options alone");
 static_assert(!std::is_convertible<std::pmr::memory_resource *, pool_type>::value, "explicit");
 static_assert(!std::is_convertible<std::size_t, pool_type>::value, "explicit");
 static_assert(!std::is_convertible<tsmbr::options, pool_type>::value, "explicit");
