@@ -4,8 +4,8 @@
  *
  * A resource hands out blocks from its current chunk of memory. Each thread that allocates takes a run of
  * bytes, its lane, by one compare-and-swap, and serves its blocks from there by moving a pointer of its
- * own. A full chunk is followed by a bigger one from an upstream allocator. Blocks are never freed one by
- * one: release gives everything back at once.
+ * own. Where a chunk has no room left, a bigger one is got from an upstream allocator. Blocks are never freed
+ * one by one: release gives everything back at once.
  *
  *     tsmbr_resource arena;
  *     tsmbr_init(&arena, NULL);
@@ -19,6 +19,7 @@
  *
  *                      with a call below     with itself      needs all other threads out
  *   allocate family    yes                   yes              no
+ *   lane_...           yes                   yes (3)          no
  *   try_resize,
  *     reallocate       yes                   yes (1)          no
  *   on_release         yes                   yes              no
@@ -33,10 +34,11 @@
  *   (2) Every call on the resource made by another thread must happen before this one or after it,
  *       by the program's own synchronization: a joined thread, a barrier, a mutex. The library
  *       cannot see to it; a debug build of it notices where calls meet, see Tools.
+ *   (3) On different lanes; a lane is used by one thread at a time.
  *
  * "Allocate family" stands for tsmbr_allocate, tsmbr_try_allocate, tsmbr_allocate_from,
- * tsmbr_allocate_array, tsmbr_calloc, tsmbr_memdup, tsmbr_strdup, tsmbr_strndup, tsmbr_printf,
- * tsmbr_vprintf and the macros over them.
+ * tsmbr_allocate_or_call, tsmbr_allocate_array, tsmbr_calloc, tsmbr_memdup, tsmbr_strdup, tsmbr_strndup,
+ * tsmbr_printf, tsmbr_vprintf and the macros over them.
  *
  *
  * Progress
@@ -52,8 +54,11 @@
  * raceFreedomTheorem, linearizabilityTheorem, laneTheorem, laneWaitFreedomTheorem; docs/guarantees.md says what
  * that means.
  *
- * A call that needs a new chunk calls the upstream, and is only as lock-free as the upstream is.
- * malloc takes locks. tsmbr_try_allocate never calls the upstream.
+ * A call that gets a new chunk calls the upstream, and where that takes locks, as malloc does, the call is not
+ * lock-free. Nor need it be where a thread gets its first lane, in whatever resource: the system is asked once to
+ * tell of the thread's end, by pthread_setspecific, in which glibc may call calloc. tsmbr_try_allocate does
+ * neither. On Windows the first call of a thread that looks for its lane, tsmbr_try_allocate and tsmbr_try_resize
+ * included, takes some bytes from the process's heap, which has a lock.
  *
  *
  * Errors
@@ -65,12 +70,13 @@
  *   EINVAL   the alignment is zero or not a power of two
  *   ENOMEM   the upstream refused, the limit would be exceeded, or the size cannot be represented
  *
- * Refused means that no chunk held had room. Under a limit it means also that less of it was left than the
- * block's bytes, its alignment - 1 and 127 for a chunk's record; there the bytes of chunks that other threads are
- * asking for at that moment count, and a request that only they stand in the way of looks again for a while
- * before it is refused.
- * tsmbr_printf also passes on what vsnprintf reports. tsmbr_try_allocate and tsmbr_try_resize do not
- * touch errno. A successful call leaves it as it was.
+ * Refused means that no chunk held had room; of tsmbr_try_allocate, and of tsmbr_allocate_from without an
+ * upstream, only that the current one and those that reset kept had none fit for it. Under a limit it means also
+ * that less of it was left than the block's bytes, its alignment - 1 and 127 for a chunk's record; there the bytes
+ * of chunks that other threads are asking for at that moment count, and a request that only they stand in the way
+ * of looks again for a while before it is refused.
+ * tsmbr_printf also passes on what vsnprintf reports. tsmbr_try_allocate and tsmbr_try_resize do not touch errno.
+ * A successful call leaves it as it was.
  *
  *
  * Lanes
@@ -78,15 +84,21 @@
  *
  * A chunk of less than 16 KiB has no lanes: its blocks are carved one by one. In a larger one a lane takes little
  * at first, 256 bytes or a 16th of the most, and twice as many each time, up to the chunk's 8th part if its thread
- * is alone, to the 16th if there are two, to the 64th if there are eight or more, and never over 256 KiB; an
- * explicit lane up to the 64th. What a lane does not use when its thread goes on elsewhere stays unused until
- * release, and is counted. At most 256 threads have lanes at a time, in all resources together; others, and
- * resources with TSMBR_SHARED_ONLY, take each block by a compare-and-swap. A thread that ends leaves its lanes to
- * the next one that begins. Fibers may move between threads, but not in the middle of a call.
+ * is alone, to the 16th if there are two, the 32nd if three or four, the 64th if five or more, and never over
+ * 256 KiB; an explicit lane up to the 64th. What a lane does not use when its thread goes on elsewhere stays
+ * unused until release, and is counted. At most 256 threads have lanes at a time, in all resources together;
+ * others, and resources with TSMBR_SHARED_ONLY, take each block by a compare-and-swap. A thread that ends leaves
+ * its lanes to the next one that begins. Fibers may move between threads, but not in the middle of a call.
+ *
+ * Lanes stand in tables that the process's threads share in the order in which they came, and a table is made only
+ * in a chunk of which it is at most the 64th part: for the first two threads from 16 KiB on, to the 4th from 24,
+ * to the 8th from 40, to the 16th from 72, to the 32nd from 136, to the 64th from 264, to the 128th from 520,
+ * beyond from 1032 KiB. A late thread has no lane in smaller chunks, though it may be alone on its resource.
  *
  * Signal handlers: tsmbr_try_allocate may be called anywhere. A handler that has interrupted its thread in
  * a call is served beside the lane. Other calls of the allocate family are fit for handlers only if neither
- * the resource nor the thread needs anything new: no chunk from the upstream, no first lane.
+ * the resource nor the thread needs anything new, no chunk from the upstream, no first lane; tsmbr_printf and
+ * tsmbr_vprintf never are.
  *
  *
  * Threads and processes that end, fork, unloading
@@ -149,8 +161,8 @@
  * the same. A resource over a caller's buffer must be destroyed then before the buffer is used for something else.
  *
  * In all these builds explicit lanes serve each block by a call. With TSMBR_DEBUG or TSMBR_VALGRIND a block costs
- * some 50 instructions more, in an explicit lane some 150; under a sanitizer or memcheck, about what malloc and
- * free cost there, in an explicit lane half as much again: docs/tools.md.
+ * some 50 instructions more, in an explicit lane some 150; under a sanitizer or memcheck no more than malloc
+ * and free cost there, in an explicit lane half as much again: docs/tools.md.
  */
 #ifndef TSMBR_H
 #define TSMBR_H
@@ -315,9 +327,9 @@ typedef struct tsmbr_config {
     unsigned flags;                 /* TSMBR_SHARED_ONLY | TSMBR_NO_RECYCLE | TSMBR_RED_ZONES, or 0 */
 } tsmbr_config;
 
-/* A resource. Lives anywhere: on the stack, in static storage, inside a struct. It must not be
- * copied or moved after init, or after the first use of one that started as zeros. All-zero bytes
- * are a resource with every default. Private inside. */
+/* A resource. Put it where the program likes, and leave it there: after init, or after its first use if it began
+ * as zeros, it must not be copied or moved. Zeros are a resource that tsmbr_init made from NULL. What is inside is
+ * the library's. */
 typedef struct tsmbr_resource {
     union {
         unsigned char bytes[512];
@@ -354,7 +366,7 @@ TSMBR_API const tsmbr_upstream *tsmbr_upstream_resource(const tsmbr_resource *re
  *
  * Returns the block, or NULL: see Errors above.
  * Threads: any, at once.
- * Progress: wait-free where this thread's lane has room; else lock-free, the upstream aside.
+ * Progress: wait-free where this thread's lane has room; else lock-free, the upstream and a first lane aside.
  * Ordering: none. Pass the pointer to another thread by the program's own synchronization.
  * Cost: with room in the lane, a look at thread-local words, align, compare, store, no atomic
  * read-modify-write; else one compare-and-swap, which serves up to some thousand blocks to come; at a
@@ -366,7 +378,8 @@ TSMBR_API TSMBR_MUST_USE TSMBR_ALIGNED_BY(3) void *tsmbr_allocate(tsmbr_resource
 
 /* The same from memory already held: NULL where tsmbr_allocate would go upstream. Leaves errno alone.
  *
- * Progress: wait-free where the lane has room; else lock-free without exception. Async-signal-safe. */
+ * Progress: wait-free where the lane has room; else lock-free, on Windows but for a thread's first call.
+ * Gives no thread its first lane. Async-signal-safe. */
 TSMBR_API TSMBR_MUST_USE TSMBR_ALIGNED_BY(3) void *tsmbr_try_allocate(tsmbr_resource *resource, size_t bytes,
                                                                       size_t alignment);
 
@@ -403,8 +416,8 @@ TSMBR_API void tsmbr_deallocate(tsmbr_resource *resource, void *ptr, size_t byte
 /* Change a block's size without moving it. `old_bytes` is its present size.
  *
  * Returns true if the block now has new_bytes bytes: always when it does not grow; when it grows,
- * only if it is the last block of the current chunk and the chunk has room. The bytes given up by
- * shrinking are handed out again only if the block was the last one. False for a NULL ptr.
+ * only if it is the last block of this thread's lane or of the current chunk, with room behind it. The
+ * bytes given up by shrinking are handed out again only if the block was the last one. False for a NULL ptr.
  * Threads: the block's owner. Progress: wait-free.
  * Ordering: what the owner did with given-up bytes happens before their next owner gets them. */
 TSMBR_API bool tsmbr_try_resize(tsmbr_resource *resource, void *ptr, size_t old_bytes, size_t new_bytes);
@@ -457,7 +470,7 @@ TSMBR_API int tsmbr_on_release(tsmbr_resource *resource, void (*cleanup)(void *)
 /* ----------------------------------------------------------------------------------- lanes -- */
 
 /* A lane in the caller's hands: a run of bytes that only its holder hands out, for tasks, fibers and
- * inner loops. The fastest way to allocate there is: no thread-local lookup, no atomic, inline.
+ * inner loops. The shortest way to a block there is: no thread-local lookup, no atomic, inline.
  *
  *     tsmbr_lane lane;
  *     tsmbr_lane_open(&lane, &arena);

@@ -2,8 +2,8 @@
  *
  * One allocation is: LoadHead; carve from that chunk. If it has no room and a kept chunk follows,
  * make that one current and start over; if none follows, get a chunk from the upstream, carve the
- * block while the chunk is still private, and publish it with the block in it. A winner is finished
- * by that one step, so a loser has lost to a finished allocation: this is all of lock-freedom.
+ * block while the chunk is still private, and publish it with the block in it. Publishing ends the winner's
+ * call, so whoever loses has seen another call take effect: this is all of lock-freedom.
  *
  * A request that would fill much of a new chunk does not replace the current one: it is carved from a
  * chunk that reset kept of the large list, or gets a chunk of its own there. The current chunk's room
@@ -63,7 +63,9 @@ static bool config_ok(const tsmbr_config *config)
 
 size_t tsmbr_resource_with_tables(const resource *r, size_t bytes)
 {
-    size_t tables = (r->flags & TSMBR_SHARED_ONLY) != 0 ? 0 : place_tables(bytes);
+    /* The chunk may come out larger by what the record's place is rounded by. */
+    size_t most = bytes <= SIZE_MAX - (PLACE_LINE - 1) ? bytes + (PLACE_LINE - 1) : bytes;
+    size_t tables = (r->flags & TSMBR_SHARED_ONLY) != 0 ? 0 : place_tables(most);
     return bytes <= SIZE_MAX - tables ? bytes + tables : bytes;
 }
 

@@ -1,4 +1,4 @@
-/* steps.h - every atomic access of the library, one function each.
+/* steps.h - every atomic access of the library, one function each; tools.c has others, for builds for tools only.
  *
  * A function's name says which word, what, and in which order. The comment says what the order is
  * paired with (pair), what it carries (carries), and the shortest run that goes wrong without it
@@ -186,7 +186,7 @@ static inline size_t large_weight_load_relaxed(const resource *r)
     return atomic_load_explicit(&((resource *)r)->large_weight, RELAXED);
 }
 
-/* Count. stale: nothing but the two loads above reads these while other threads run. */
+/* Count. stale: while other threads run, only the two loads above and statistics read these. */
 static inline void published_add_relaxed(resource *r, size_t bytes)
 {
     TSMBR_BEFORE_STEP();

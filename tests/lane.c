@@ -277,24 +277,31 @@ static void small_stays_small(void **state)
     watch_close(&w);
 }
 
-/* initial_size is what one thread's blocks may add up to, whatever its lanes take. */
+static void first_chunk_serves(watch *w, size_t size, size_t each)
+{
+    tsmbr_resource r;
+    tsmbr_init(&r, &(tsmbr_config){.upstream = &w->upstream, .initial_size = size});
+    size_t calls = w->calls;
+    for (size_t served = 0; served < size;) {
+        size_t bytes = size - served < each ? size - served : each;
+        assert_non_null(tsmbr_allocate(&r, bytes, 1));
+        served += bytes;
+    }
+    assert_int_equal(w->calls, calls + 1);
+    tsmbr_destroy(&r);
+}
+
+/* initial_size is what one thread's blocks may add up to, whatever its lanes take: also where rounding alone makes
+ * the chunk so large that it has any. */
 static void the_first_chunk_serves_the_initial_size(void **state)
 {
     (void)state;
     watch w;
     watch_open(&w);
-    for (size_t size = 1000; size < 3 << 20; size += size / 3) {
-        tsmbr_resource r;
-        tsmbr_init(&r, &(tsmbr_config){.upstream = &w.upstream, .initial_size = size});
-        size_t calls = w.calls;
-        for (size_t served = 0; served < size;) {
-            size_t bytes = size - served < 50 ? size - served : 50;
-            assert_non_null(tsmbr_allocate(&r, bytes, 1));
-            served += bytes;
-        }
-        assert_int_equal(w.calls, calls + 1);
-        tsmbr_destroy(&r);
-    }
+    for (size_t size = 1000; size < 3 << 20; size += size / 3)
+        first_chunk_serves(&w, size, 50);
+    for (size_t size = PLACE_LANES_FROM - 64; size <= PLACE_LANES_FROM; size++)
+        first_chunk_serves(&w, size, 1);
     watch_close(&w);
 }
 
