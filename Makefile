@@ -41,15 +41,14 @@ test = cd $(BUILD)/$(1) && $(CTEST)
 check: ## build with gcc; run all tests, the README's examples, an installation, upgrades, consumers, every twelfth mutant
 	@$(BOOTSTRAP) build test clang consumers
 	@$(call build,gcc)
-	@scripts/check-source
-	@scripts/check-readme
-	@scripts/check-install $(BUILD)/gcc
-	@scripts/check-abi $(BUILD)/gcc
-	@scripts/check-fast-path
-	@scripts/check-hardening $(BUILD)/gcc
-	@scripts/check-consumers $(BUILD)/gcc
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync $(addprefix of-check-,$(CHECKS))
 	@scripts/mutants --some
 	@$(call test,gcc)
+
+# Each is one script, at work mostly on one core.
+CHECKS := install consumers abi fast-path source readme hardening
+of-check-%:
+	@scripts/check-$* $(BUILD)/gcc
 
 check-quick: ## build with gcc and run the tests, no more
 	@$(BOOTSTRAP) build test
