@@ -44,7 +44,23 @@ int main(void)
 #define CHILD_HAS_THREADS true
 #endif
 
+/* The C library's malloc is known to stand a fork while other threads are in it; a sanitizer's is not. */
+#if !defined(__GLIBC__) || defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define MALLOC_STANDS_A_FORK false
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer) || __has_feature(memory_sanitizer)
+#define MALLOC_STANDS_A_FORK false
+#endif
+#endif
+#ifndef MALLOC_STANDS_A_FORK
+#define MALLOC_STANDS_A_FORK true
+#endif
+
 enum { WORKERS = 3, LOG = 1000, FORKS = 25, CHILD_LOG = 600 };
+
+/* What rounds take turns with. */
+enum turn { PLAIN, NO_LANES, CALLERS_BUFFER, DEFAULT_UPSTREAM, UNDER_A_LIMIT, TURNS };
+enum { AMPLE = 8 << 20 }; /* the limit: of no concern before a child has used it up */
 
 /* What a thread got, noted after it was written: in a child, what it had got before the fork. */
 typedef struct worker {
@@ -65,7 +81,9 @@ static struct {
     atomic_bool over;
     pthread_barrier_t stopped, go;
     atomic_size_t registered, cleaned;
+    enum turn turn;
     atomic_size_t live, held; /* of the upstream */
+    size_t limit, gone;       /* bytes held for good by threads that have vanished do not count under it */
     atomic_size_t faults;
     size_t forks;
     size_t met; /* threads that a fork met in a call */
@@ -84,32 +102,44 @@ void hook(const char *step)
     pthread_barrier_wait(&stage.go);
 }
 
-/* It has no lock that another thread could hold at the fork. */
-static void *map_allocate(void *context, size_t bytes, size_t alignment)
+/* Mappings have no lock that another thread could hold at the fork; what the default upstream has is malloc's to
+ * answer for. */
+static void *turn_allocate(void *context, size_t bytes, size_t alignment)
 {
     (void)context;
-    (void)alignment;
     hook("upstream");
-    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (p == MAP_FAILED)
+    void *p = NULL;
+    if (stage.turn == DEFAULT_UPSTREAM) {
+        const tsmbr_upstream *u = tsmbr_system_upstream();
+        p = u->allocate(u->context, bytes, alignment);
+    } else {
+        p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        p = p != MAP_FAILED ? p : NULL;
+    }
+    if (p == NULL)
         return NULL;
     stage.live++;
-    stage.held += bytes;
+    size_t held = stage.held += bytes;
+    stage.faults += stage.limit != 0 && held - stage.gone > stage.limit;
     hook("upstream");
     return p;
 }
 
-static void map_deallocate(void *context, void *ptr, size_t bytes, size_t alignment)
+static void turn_deallocate(void *context, void *ptr, size_t bytes, size_t alignment)
 {
     (void)context;
-    (void)alignment;
     hook("upstream");
-    (void)munmap(ptr, bytes);
     stage.live--;
     stage.held -= bytes;
+    if (stage.turn == DEFAULT_UPSTREAM) {
+        const tsmbr_upstream *u = tsmbr_system_upstream();
+        u->deallocate(u->context, ptr, bytes, alignment);
+    } else {
+        (void)munmap(ptr, bytes);
+    }
 }
 
-static const tsmbr_upstream map_upstream = {map_allocate, map_deallocate, NULL};
+static const tsmbr_upstream turn_upstream = {turn_allocate, turn_deallocate, NULL};
 
 static void clean(void *argument)
 {
@@ -231,6 +261,15 @@ static bool all_intact(void)
     return true;
 }
 
+/* Bytes of blocks that the resource still serves. */
+static size_t fill(size_t limit, size_t bytes)
+{
+    size_t served = 0;
+    while (served <= limit && tsmbr_allocate(&stage.r, bytes, 1) != NULL)
+        served += bytes;
+    return served;
+}
+
 /* What is wrong in the child; NULL: nothing. */
 static const char *child_finds(size_t generation)
 {
@@ -269,9 +308,14 @@ static const char *child_finds(size_t generation)
     if (stage.live > WORKERS)
         return "chunks not given back";
     stage.own_count = 0;
+    stage.gone = stage.held;
     own_blocks();
     if (stage.faults != 0 || !all_intact())
         return "an overlap after release";
+    if (stage.limit != 0 && fill(stage.limit, 10000) < stage.limit / 10 * 8)
+        return "less than the limit after release";
+    if (stage.faults != 0)
+        return "more than the limit";
     return NULL;
 }
 
@@ -326,8 +370,22 @@ static void fork_often(bool at_steps, size_t rounds)
     stage.at_steps = at_steps;
     stage.forks = stage.met = 0;
     for (size_t round = 0; round < rounds; round++) {
-        tsmbr_init(&stage.r, &(tsmbr_config){.upstream = &map_upstream,
-                                             .initial_size = round % 3 == 0 ? 0 : (size_t)20000 << round % 3});
+        static unsigned char buffer[50000];
+        stage.turn = (enum turn)(round % TURNS);
+        if (stage.turn == DEFAULT_UPSTREAM && !MALLOC_STANDS_A_FORK)
+            stage.turn = PLAIN;
+        stage.limit = stage.turn == UNDER_A_LIMIT ? AMPLE : 0;
+        tsmbr_config config = {.upstream = &turn_upstream, .limit = stage.limit};
+        config.initial_size = round % 3 == 0 ? 0 : (size_t)20000 << round % 3;
+        if (stage.turn == NO_LANES)
+            config.flags = TSMBR_SHARED_ONLY;
+        if (stage.turn == CALLERS_BUFFER) {
+            config.buffer = buffer;
+            config.buffer_size = sizeof buffer;
+        }
+        if (stage.turn == DEFAULT_UPSTREAM && round % 3 == 1)
+            config.initial_size = (size_t)3 << 20; /* a mapping, then */
+        tsmbr_init(&stage.r, &config);
         stage.over = false;
         stage.done = 0;
         stage.registered = stage.cleaned = 0;
@@ -351,6 +409,8 @@ static void fork_often(bool at_steps, size_t rounds)
         assert_int_equal(stage.cleaned, stage.registered);
         assert_int_equal(stage.live, 0);
     }
+    stage.turn = PLAIN;
+    stage.limit = 0;
 }
 
 /* More than two thousand forks, these two together. */
@@ -447,7 +507,7 @@ static void generations_use_up_the_slots(void **state)
         print_message("the sanitizer's runtime forbids threads in a forked child\n");
         skip();
     }
-    tsmbr_init(&family.r, &(tsmbr_config){.upstream = &map_upstream, .initial_size = 1 << 22});
+    tsmbr_init(&family.r, &(tsmbr_config){.upstream = &turn_upstream, .initial_size = 1 << 22});
     for (int i = 0; i < 3; i++)
         assert_non_null(tsmbr_allocate(&family.r, 1, 1));
     family.holders[tsmbr_thread.slot]++;
@@ -458,20 +518,19 @@ static void generations_use_up_the_slots(void **state)
 
 /* ------------------------------------------------------------------------------- under a limit -- */
 
-enum { LIMIT = 400000, ASKED = 250000 };
+enum { LIMIT = 400000, ASKED = 100000, ASKERS = 3 };
 
 static void *ask_much(void *argument)
 {
-    (void)argument;
     steps_to_go = SIZE_MAX;
     *(void *volatile *)argument = tsmbr_allocate(&stage.r, ASKED, 1);
     return NULL;
 }
 
-/* Stops the thread that asks for much in the upstream, after it has the memory. */
+/* Stops the threads that ask for much in the upstream, after they have the memory. */
 static void *stopping_allocate(void *context, size_t bytes, size_t alignment)
 {
-    void *p = map_allocate(context, bytes, alignment);
+    void *p = turn_allocate(context, bytes, alignment);
     if (bytes >= ASKED && steps_to_go != 0) {
         pthread_barrier_wait(&stage.stopped);
         pthread_barrier_wait(&stage.go);
@@ -479,54 +538,63 @@ static void *stopping_allocate(void *context, size_t bytes, size_t alignment)
     return p;
 }
 
-static size_t fill(void)
+/* `asked`: bytes that others have or are asking for; `lost`: how many chunks of them will never be given back. */
+static const char *limited_child_finds(size_t asked, size_t lost)
 {
-    size_t served = 0;
-    while (served <= LIMIT && tsmbr_allocate(&stage.r, 1000, 1) != NULL)
-        served += 1000;
-    return served;
-}
-
-static const char *limited_child_finds(void)
-{
-    size_t served = fill();
-    if (served > LIMIT - ASKED || served < (LIMIT - ASKED) / 10 * 8)
+    size_t served = fill(LIMIT, 1000);
+    if (served > LIMIT - asked || served < (LIMIT - asked) / 10 * 8)
         return "another share of the limit than is left";
     tsmbr_release(&stage.r);
-    if (stage.live != 1)
+    if (stage.live != lost)
         return "chunks not given back";
-    served = fill();
+    served = fill(LIMIT, 1000);
     if (served > LIMIT || served < LIMIT / 10 * 8)
         return "less than the limit after release";
     return NULL;
 }
 
-/* Bytes that a vanished thread was asking for count under the limit, and come back with a release. */
-static void bytes_asked_for_count_in_the_child(void **state)
+/* A child, and a child of its own, whose parent has done nothing else. */
+static void fork_limited(size_t asked, size_t lost)
 {
-    (void)state;
-    const tsmbr_upstream upstream = {stopping_allocate, map_deallocate, NULL};
-    tsmbr_init(&stage.r, &(tsmbr_config){.upstream = &upstream, .limit = LIMIT});
-    assert_non_null(tsmbr_allocate(&stage.r, 1, 1));
-    pthread_barrier_init(&stage.stopped, NULL, 2);
-    pthread_barrier_init(&stage.go, NULL, 2);
-    pthread_t thread;
-    void *got = NULL;
-    assert_int_equal(pthread_create(&thread, NULL, ask_much, &got), 0);
-    pthread_barrier_wait(&stage.stopped);
     pid_t child = fork();
     if (child == 0) {
-        const char *wrong = limited_child_finds();
+        pid_t grandchild = fork();
+        const char *wrong = limited_child_finds(asked, lost);
         if (wrong != NULL)
-            fprintf(stderr, "under a limit the child found %s\n", wrong);
+            fprintf(stderr, "under a limit, with %zu bytes taken, a child found %s\n", asked, wrong);
+        int status = 0;
+        if (grandchild != 0 && (waitpid(grandchild, &status, 0) != grandchild || status != 0))
+            wrong = "a fault in its own child";
         _exit(wrong != NULL);
     }
     int status = -1;
     assert_int_equal(waitpid(child, &status, 0), child);
-    pthread_barrier_wait(&stage.go);
-    assert_int_equal(pthread_join(thread, NULL), 0);
     assert_int_equal(status, 0);
-    assert_non_null(got);
+}
+
+/* Bytes that vanished threads were asking for count under the limit, and come back with a release. */
+static void bytes_asked_for_count_in_the_child(void **state)
+{
+    (void)state;
+    const tsmbr_upstream upstream = {stopping_allocate, turn_deallocate, NULL};
+    tsmbr_init(&stage.r, &(tsmbr_config){.upstream = &upstream, .limit = LIMIT});
+    assert_non_null(tsmbr_allocate(&stage.r, 1, 1));
+    pthread_barrier_init(&stage.stopped, NULL, 2);
+    pthread_barrier_init(&stage.go, NULL, ASKERS + 1);
+    pthread_t threads[ASKERS];
+    void *got[ASKERS] = {NULL};
+    for (size_t i = 0; i < ASKERS; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, ask_much, &got[i]), 0);
+        pthread_barrier_wait(&stage.stopped);
+        fork_limited((i + 1) * ASKED, i + 1);
+    }
+    pthread_barrier_wait(&stage.go);
+    for (size_t i = 0; i < ASKERS; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+        assert_non_null(got[i]);
+    }
+    /* Nobody vanishes: their blocks are there, and go with the release. */
+    fork_limited(ASKERS * ASKED, 0);
     tsmbr_destroy(&stage.r);
     assert_int_equal(stage.live, 0);
     pthread_barrier_destroy(&stage.go);
