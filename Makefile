@@ -114,7 +114,7 @@ check-all: ## everything: check, clang, sanitizers, Valgrind, misuse, coverage, 
 	@scripts/cross $$(scripts/cross --list | cut -d ' ' -f 1) # by name: none may be left out
 	@scripts/verify
 
-signals: ## timers that interrupt a million calls; a minute or less
+signals: ## timers that interrupt millions of calls; two to four minutes
 	@$(BOOTSTRAP) build test
 	@cmake --preset gcc >/dev/null && cmake --build $(BUILD)/gcc --target test_signals -- --quiet
 	@TSMBR_ROUNDS=1000 $(BUILD)/gcc/tests/test_signals

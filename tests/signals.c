@@ -2,9 +2,9 @@
  * a signal the thread sends itself there; after every instruction, where the processor says so; and anywhere, by
  * signals from another thread and by a timer of each thread's own. A plain run has a million handlers at steps.
  * With TSMBR_ROUNDS=n in the environment the timers go on until they have interrupted n times as many calls:
- * TSMBR_ROUNDS=1000 is a million. */
+ * TSMBR_ROUNDS=1000 is two million times tsmbr_allocate in tsmbr_allocate without lanes, and more with them. */
 #if !defined(_GNU_SOURCE)
-#define _GNU_SOURCE /* timers that signal one thread */
+#define _GNU_SOURCE /* timers that signal one thread; MAP_ANONYMOUS */
 #endif
 
 #include "hook.h"
@@ -33,6 +33,7 @@ int main(void)
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #if defined(__GLIBC__) && defined(__linux__)
 #include <sys/syscall.h>
 #include <time.h>
@@ -53,36 +54,62 @@ int main(void)
 
 enum { THREADS = 4, MOST = 200000, DEEPEST = 3 };
 
-/* Handlers that must have interrupted a call, with lanes and without: at steps, and at a round of the timers. */
-enum { AT_STEPS = 500000, BY_TIMERS = 500 };
+/* What one scene has and another has not. */
+typedef struct setting {
+    unsigned flags;
+    bool try_only;    /* handlers call tsmbr_try_allocate, else tsmbr_allocate */
+    bool lanes_first; /* no signal before a thread has its lane */
+    bool grows;       /* chunks from an upstream under a limit, else room for all in one */
+    size_t
+        at_steps; /* handlers that must have interrupted a call, one that grows where there are such, at steps, */
+    size_t at_rounds; /* and in a round of the timers */
+} setting;
+
+static const setting shared_path = {.flags = TSMBR_SHARED_ONLY, .at_steps = 500000, .at_rounds = 2000};
+static const setting beside_lanes = {.try_only = true, .at_steps = 500000, .at_rounds = 500};
+static const setting in_lanes = {.lanes_first = true, .at_steps = 100000, .at_rounds = 200};
+static const setting shared_growth = {
+    .flags = TSMBR_SHARED_ONLY, .try_only = true, .grows = true, .at_steps = 1000, .at_rounds = 50};
+static const setting growth_beside_lanes = {.try_only = true, .grows = true, .at_steps = 1000, .at_rounds = 50};
+
+/* How many handlers ran, and what they met and got. */
+typedef struct tally {
+    size_t handled;
+    size_t inside;    /* interrupted a call */
+    size_t at_work;   /* found the thread in its lane */
+    size_t in_growth; /* interrupted a call that had asked the upstream */
+    size_t advancing; /* came before a kept chunk was made current */
+    size_t served;
+    size_t unserved;
+    size_t refused; /* of the calls that are no handlers' */
+} tally;
 
 /* What a thread and its handlers share. Handlers only append: an index is taken before it is written to. */
 typedef struct member {
     tsmbr_resource *r;
+    size_t index;
     dice handler_dice;
-    struct {
-        unsigned char *ptr;
-        size_t bytes;
-    } got[MOST];
+    block got[MOST];
     atomic_size_t count;
     volatile sig_atomic_t depth;
     volatile sig_atomic_t in_call; /* of tsmbr_allocate */
-    size_t handled;
-    size_t inside;  /* handlers that interrupted a call */
-    size_t at_work; /* handlers that found the thread in its lane */
-    size_t refused;
+    volatile sig_atomic_t grows;   /* that call has asked the upstream */
+    volatile sig_atomic_t signals; /* that it has sent itself in this call */
+    tally t;
 } member;
 
 static struct {
     member all[THREADS];
     tsmbr_resource r;
-    bool try_only;
+    setting set;
     unsigned hook_odds; /* a signal at one of so many steps; 0: signals from another thread, or from timers */
     bool timers;
     unsigned step_odds; /* the handler acts after one of so many instructions of a call; 0: no signals there */
     size_t calls;       /* of each thread, its handlers aside */
     size_t played;      /* scenes before this one: each has dice of its own */
     bool failed;        /* one of them: what comes after it need not end */
+    atomic_size_t held; /* of the upstream's bytes */
+    atomic_size_t faults;
     atomic_size_t running;
     pthread_t threads[THREADS];
     atomic_bool known[THREADS];
@@ -95,6 +122,18 @@ static uint64_t taken[MEMORY / 64];
 
 static _Thread_local member *volatile me;
 
+/* A block of the thread or of its handler. */
+static block *note(member *m, void *ptr, size_t bytes)
+{
+    size_t at = m->count++;
+    if (at >= MOST)
+        abort(); /* a scene too long to be checked */
+    m->got[at] = (block){ptr, bytes, m->index * MOST + at};
+    if (scene.set.grows)
+        pattern_write(&m->got[at]);
+    return &m->got[at];
+}
+
 static void handle(int signal_number)
 {
     (void)signal_number;
@@ -104,25 +143,22 @@ static void handle(int signal_number)
     if (scene.step_odds != 0 && dice_below(&m->handler_dice, scene.step_odds) != 0)
         return;
     m->depth++;
-    m->handled++;
-    m->inside += m->in_call != 0;
-    if (tsmbr_thread.busy != 0)
-        m->at_work++;
+    m->t.handled++;
+    m->t.inside += m->in_call != 0;
+    m->t.in_growth += m->grows != 0;
+    m->t.at_work += tsmbr_thread.busy != 0;
     size_t bytes = 1 + dice_below(&m->handler_dice, 60);
-    unsigned char *p = NULL;
-    if (scene.try_only || dice_below(&m->handler_dice, 2) == 0)
-        p = tsmbr_try_allocate(m->r, bytes, 1);
-    else
-        p = tsmbr_allocate(m->r, bytes, 1);
+    if (scene.set.grows && dice_below(&m->handler_dice, 32) == 0)
+        bytes += 20000; /* kept for such, or else refused */
+    unsigned char *p = scene.set.try_only ? tsmbr_try_allocate(m->r, bytes, 1) : tsmbr_allocate(m->r, bytes, 1);
     if (p == NULL) {
-        m->refused++;
-    } else if (m->count < MOST) {
-        size_t at = m->count++;
-        m->got[at].ptr = p;
-        m->got[at].bytes = bytes;
+        m->t.unserved++;
+    } else {
+        m->t.served++;
+        block *b = note(m, p, bytes);
         size_t less = 1 + dice_below(&m->handler_dice, bytes);
         if (dice_below(&m->handler_dice, 4) == 0 && tsmbr_try_resize(m->r, p, bytes, less))
-            m->got[at].bytes = less;
+            b->bytes = less;
     }
     m->depth--;
 }
@@ -130,7 +166,6 @@ static void handle(int signal_number)
 /* In the handler, too: a handler may be interrupted. */
 void hook(const char *step)
 {
-    (void)step;
     member *m = me;
     static _Thread_local uint32_t roll;
     if (m == NULL || scene.hook_odds == 0 || m->depth >= DEEPEST)
@@ -138,9 +173,44 @@ void hook(const char *step)
     if (roll == 0)
         roll = (uint32_t)run_seed() + (uint32_t)(scene.played * THREADS + (size_t)(m - scene.all)) * 77777u;
     roll = roll * 1664525u + 1013904223u;
-    if ((roll >> 8) % scene.hook_odds == 0)
-        (void)raise(SIGUSR1);
+    if ((roll >> 8) % scene.hook_odds != 0 || m->signals >= 30)
+        return; /* a call that looks again and again has had its share */
+    m->signals++;
+    m->t.advancing += m->grows == 0 && strcmp(step, "head_cas_release") == 0;
+    (void)raise(SIGUSR1);
 }
+
+/* It has no state that a handler could meet half changed; and handlers never come here. */
+static void *map_allocate(void *context, size_t bytes, size_t alignment)
+{
+    (void)context;
+    (void)alignment;
+    member *m = me;
+    if (m != NULL) {
+        m->grows = 1;
+        scene.faults += m->depth != 0;
+    }
+    hook("upstream");
+    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED)
+        return NULL;
+    scene.held += bytes;
+    hook("upstream");
+    return p;
+}
+
+static void map_deallocate(void *context, void *ptr, size_t bytes, size_t alignment)
+{
+    (void)context;
+    (void)alignment;
+    hook("upstream");
+    scene.held -= bytes;
+    (void)munmap(ptr, bytes);
+    hook("upstream");
+}
+
+static const tsmbr_upstream map_upstream = {map_allocate, map_deallocate, NULL};
+enum { LIMIT = 1 << 20 };
 
 #if defined(__GLIBC__) && defined(__linux__)
 /* SIGUSR2 for the calling thread, every 15 microseconds; less often where all is slow, or handlers would take all
@@ -196,8 +266,23 @@ static unsigned char *signalled_call(member *m, size_t bytes)
     unsigned char *p = tsmbr_allocate(m->r, bytes, 1);
     if (scene.step_odds != 0)
         step_end();
-    m->in_call = 0;
+    m->in_call = m->grows = m->signals = 0;
     return p;
+}
+
+/* Where chunks are to become full, some for large blocks, too. */
+static size_t bytes_of_call(uint64_t roll)
+{
+    size_t kind = scene.set.grows ? (size_t)(roll >> 16) % 128 : 128;
+    return 1 + (size_t)(roll % 128) + (kind < 4 ? 30000 : kind < 20 ? 5000 : 0);
+}
+
+/* What a thread's first lane needs is not fit for a handler. */
+static void lane_first(member *m)
+{
+    for (int i = 0; i < 100 && lane_mine(resource_of(m->r), &tsmbr_thread) == NULL; i++)
+        m->t.refused += tsmbr_allocate(m->r, 1, 1) == NULL;
+    scene.faults += lane_mine(resource_of(m->r), &tsmbr_thread) == NULL;
 }
 
 /* A scene whose signals another thread sends. */
@@ -212,30 +297,33 @@ static void signalled_work(void *argument, size_t index)
     member *m = &scene.all[index];
     dice d = dice_make(run_seed(), scene.played * THREADS + index);
     scene.threads[index] = pthread_self();
+    if (scene.set.lanes_first)
+        lane_first(m);
     me = m;
     scene.known[index] = true;
 #if defined(__GLIBC__) && defined(__linux__)
     timer_t timer = scene.timers ? timer_start() : NULL;
 #endif
-    for (size_t i = 0; i < scene.calls; i++) {
+    size_t most = SIZE_MAX, calls = scene.calls;
+    for (size_t i = 0; i < calls; i++) {
         if (scene_is_sent() && i % 500 == 0)
             sched_yield(); /* the sender may want the processor */
         /* Little else than calls, so that many signals come in one. */
         uint64_t roll = dice_roll(&d);
-        size_t bytes = 1 + (size_t)(roll % 128);
+        size_t bytes = bytes_of_call(roll);
+        bytes = bytes < most ? bytes : most;
         unsigned char *p = signalled_call(m, bytes);
         if (p == NULL) {
-            m->refused++;
+            /* All but full. Small ones are served from what was left behind, for a while. */
+            m->t.refused++;
+            most = 128;
+            calls = calls < i + 20 ? calls : i + 20;
             continue;
         }
         size_t now = bytes / 2 + (size_t)(roll >> 8) % 128;
         if (now != 0 && roll >> 61 == 0 && tsmbr_try_resize(m->r, p, bytes, now))
             bytes = now;
-        if (m->count < MOST) {
-            size_t at = m->count++;
-            m->got[at].ptr = p;
-            m->got[at].bytes = bytes;
-        }
+        (void)note(m, p, bytes);
     }
 #if defined(__GLIBC__) && defined(__linux__)
     if (scene.timers)
@@ -262,24 +350,30 @@ static void member_main(void *argument, size_t index)
     pthread_barrier_wait(argument);
 }
 
-/* How many handlers ran, how many of them interrupted a call, and how many found their thread at work. */
-typedef struct tally {
-    size_t handled;
-    size_t inside;
-    size_t at_work;
-} tally;
-
 static void tally_add(tally *t, tally other)
 {
     t->handled += other.handled;
     t->inside += other.inside;
     t->at_work += other.at_work;
+    t->in_growth += other.in_growth;
+    t->advancing += other.advancing;
+    t->served += other.served;
+    t->unserved += other.unserved;
+    t->refused += other.refused;
+}
+
+/* What a setting asks for. */
+static size_t met(setting set, tally t)
+{
+    return set.grows ? t.in_growth : t.inside;
 }
 
 static void tally_print(const char *where, tally t)
 {
     printf("%s: %zu handlers ran, %zu interrupted a call, %zu found their thread at work in its lane\n", where,
            t.handled, t.inside, t.at_work);
+    if (scene.set.grows)
+        printf("  %zu interrupted growth, %zu were refused, and %zu calls\n", t.in_growth, t.unserved, t.refused);
 }
 
 /* False if the bytes are not all in memory, or one of them was taken before. */
@@ -298,65 +392,104 @@ static bool take(const unsigned char *ptr, size_t bytes)
     return apart;
 }
 
-static tally run_scene(unsigned flags, bool try_only, unsigned hook_odds, size_t calls)
+static size_t overlaps(void)
+{
+    size_t faults = 0;
+    blocks all = {0};
+    memset(taken, 0, sizeof taken);
+    for (size_t i = 0; i < THREADS; i++) {
+        member *m = &scene.all[i];
+        if (scene.set.grows)
+            blocks_append(&all, &(blocks){m->got, m->count, 0});
+        else
+            for (size_t k = 0; k < m->count; k++)
+                faults += !take(m->got[k].ptr, m->got[k].bytes);
+    }
+    faults += blocks_check(&all);
+    blocks_free(&all);
+    return faults;
+}
+
+/* All threads at their calls; then what they and their handlers got is looked at. */
+static tally run_calls(void)
+{
+    scene.running = THREADS;
+    for (size_t i = 0; i < THREADS; i++) {
+        member *m = &scene.all[i];
+        m->r = &scene.r;
+        m->index = i;
+        m->handler_dice = dice_make(run_seed() + 1, scene.played * THREADS + i);
+        m->count = 0;
+        m->t = (tally){0};
+        scene.known[i] = false;
+    }
+    pthread_barrier_t end;
+    pthread_barrier_init(&end, NULL, THREADS + 1);
+    run_threads(THREADS + 1, member_main, &end);
+    pthread_barrier_destroy(&end);
+    tally all = {0};
+    size_t bytes = 0;
+    for (size_t i = 0; i < THREADS; i++) {
+        const member *m = &scene.all[i];
+        for (size_t k = 0; k < m->count; k++)
+            bytes += m->got[k].bytes;
+        tally_add(&all, m->t);
+    }
+    assert_int_equal(overlaps(), 0);
+    assert_int_equal(scene.faults, 0);
+    tsmbr_statistics s;
+    tsmbr_get_statistics(&scene.r, &s);
+    assert_true(s.allocated_bytes >= bytes);
+    assert_int_equal(s.reserved_bytes, scene.held);
+    assert_true(s.peak_reserved_bytes <= LIMIT);
+    scene.played++;
+    return all;
+}
+
+static tally run_scene(setting set, unsigned hook_odds, size_t calls)
 {
     if (scene.failed)
         skip();
     scene.failed = true;
-    scene.try_only = try_only;
+    scene.set = set;
     scene.hook_odds = hook_odds;
     scene.calls = calls;
-    scene.running = THREADS;
-    tsmbr_init(&scene.r,
-               &(tsmbr_config){
-                   .upstream = tsmbr_null_upstream(), .buffer = memory, .buffer_size = MEMORY, .flags = flags});
-    assert_non_null(tsmbr_allocate(&scene.r, 1, 1));
-    for (size_t i = 0; i < THREADS; i++) {
-        member *m = &scene.all[i];
-        m->r = &scene.r;
-        m->handler_dice = dice_make(run_seed() + 1, scene.played * THREADS + i);
-        m->count = m->handled = m->inside = m->at_work = m->refused = 0;
-        scene.known[i] = false;
+    tsmbr_config config = {.flags = set.flags, .upstream = tsmbr_null_upstream()};
+    if (set.grows) {
+        config.upstream = &map_upstream;
+        config.limit = LIMIT;
+    } else {
+        config.buffer = memory;
+        config.buffer_size = MEMORY;
     }
+    tsmbr_init(&scene.r, &config);
+    assert_non_null(tsmbr_allocate(&scene.r, 1, 1));
     struct sigaction action = {.sa_handler = handle, .sa_flags = SA_NODEFER | SA_RESTART};
     assert_int_equal(sigaction(SIGUSR1, &action, NULL), 0);
     action.sa_flags = SA_RESTART; /* however fast they are sent, one at a time */
     assert_int_equal(sigaction(SIGUSR2, &action, NULL), 0);
     if (scene.step_odds != 0)
         assert_int_equal(sigaction(SIGTRAP, &action, NULL), 0);
-    pthread_barrier_t end;
-    pthread_barrier_init(&end, NULL, THREADS + 1);
-    run_threads(THREADS + 1, member_main, &end);
-    pthread_barrier_destroy(&end);
-    memset(taken, 0, sizeof taken);
-    tally all = {0};
-    size_t refused = 0, bytes = 0, overlaps = 0;
-    for (size_t i = 0; i < THREADS; i++) {
-        member *m = &scene.all[i];
-        for (size_t k = 0; k < m->count; k++) {
-            overlaps += !take(m->got[k].ptr, m->got[k].bytes);
-            bytes += m->got[k].bytes;
-        }
-        tally_add(&all, (tally){m->handled, m->inside, m->at_work});
-        refused += m->refused;
+    tally all = run_calls();
+    /* Then with all chunks kept, and with some. */
+    for (int life = 0; set.grows && life < 2; life++) {
+        tsmbr_reset(&scene.r, life == 0 ? SIZE_MAX : LIMIT / 2);
+        tally_add(&all, run_calls());
     }
-    assert_int_equal(overlaps, 0);
-    assert_int_equal(refused, 0);
-    tsmbr_statistics s;
-    tsmbr_get_statistics(&scene.r, &s);
-    assert_true(s.allocated_bytes >= bytes);
+    if (!set.grows)
+        assert_int_equal(all.refused + all.unserved, 0);
     tsmbr_destroy(&scene.r);
-    scene.played++;
+    assert_int_equal(scene.held, 0);
     scene.failed = false;
     return all;
 }
 
 /* Signals at the steps: as many as the dice say, however fast the machine is. */
-static tally signals_at_steps(unsigned flags, bool try_only, unsigned hook_odds, size_t calls)
+static tally signals_at_steps(setting set, unsigned hook_odds, size_t calls)
 {
-    tally all = run_scene(flags, try_only, hook_odds, calls);
+    tally all = run_scene(set, hook_odds, calls);
     assert_true(all.handled > calls / hook_odds);
-    if (flags == TSMBR_SHARED_ONLY)
+    if (set.flags == TSMBR_SHARED_ONLY)
         assert_int_equal(all.at_work, 0);
     else
         assert_true(all.at_work > calls / hook_odds);
@@ -364,28 +497,29 @@ static tally signals_at_steps(unsigned flags, bool try_only, unsigned hook_odds,
 }
 
 /* Scenes with a signal at one step in three, until so many handlers have interrupted a call. */
-static void many_signals_at_steps(unsigned flags, bool try_only)
+static tally many_signals_at_steps(setting set)
 {
     tally all = {0};
-    size_t wanted = rounds_for(AT_STEPS);
-    for (int i = 0; i < 50 && all.inside < wanted; i++)
-        tally_add(&all, signals_at_steps(flags, try_only, 3, rounds_for(2000)));
+    size_t wanted = rounds_for(set.at_steps);
+    for (int i = 0; i < 200 && met(set, all) < wanted; i++)
+        tally_add(&all, signals_at_steps(set, 3, rounds_for(2000)));
     tally_print("at steps", all);
-    assert_true(all.inside >= wanted);
+    assert_true(met(set, all) >= wanted);
+    return all;
 }
 
 /* Signals from another thread come between steps, too, but how many is the machine's to say: scenes until there
  * were some, or it has had its chance. */
-static void signals_from_outside(unsigned flags, bool try_only)
+static void signals_from_outside(setting set)
 {
     tally all = {0};
     for (int i = 0; i < (SIGNALS_ARE_DELAYED ? 20 : 200) && all.inside < 500; i++)
-        tally_add(&all, run_scene(flags, try_only, 0, rounds_for(20000)));
+        tally_add(&all, run_scene(set, 0, rounds_for(20000)));
     tally_print("from another thread", all);
     assert_true(all.handled > 0);
     if (!SIGNALS_ARE_DELAYED)
         assert_true(all.inside >= 100);
-    if (!SIGNALS_ARE_DELAYED && flags != TSMBR_SHARED_ONLY)
+    if (!SIGNALS_ARE_DELAYED && set.flags != TSMBR_SHARED_ONLY)
         assert_true(all.at_work > 0);
 }
 
@@ -400,49 +534,45 @@ static size_t rounds_given(void)
 #endif
 
 /* Signals from timers: scenes until enough of them have interrupted a call. */
-static void signals_from_timers(unsigned flags, bool try_only)
+static tally signals_from_timers(setting set)
 {
-#if defined(__GLIBC__) && defined(__linux__)
-    size_t wanted = rounds_for(BY_TIMERS) * rounds_given(),
-           most = (SIGNALS_ARE_DELAYED ? 1 : 100) * rounds_given();
     tally all = {0};
+#if defined(__GLIBC__) && defined(__linux__)
+    size_t wanted = rounds_for(set.at_rounds) * rounds_given();
     scene.timers = true;
-    for (size_t i = 0; i < most && all.inside < wanted; i++)
-        tally_add(&all, run_scene(flags, try_only, 0, rounds_for(60000)));
+    for (size_t i = 0; i < 100 * rounds_given() && met(set, all) < wanted; i++)
+        tally_add(&all, run_scene(set, 0, rounds_for(set.grows ? 5000 : 60000)));
     scene.timers = false;
     tally_print("from timers", all);
-    if (SIGNALS_ARE_DELAYED)
-        return;
-    assert_true(all.inside >= wanted);
-    if (flags != TSMBR_SHARED_ONLY)
+    assert_true(met(set, all) >= wanted);
+    if (set.flags != TSMBR_SHARED_ONLY)
         assert_true(all.at_work > 0);
 #else
-    (void)flags;
-    (void)try_only;
+    (void)set;
     print_message("timers that signal one thread are known for Linux only\n");
     skip();
 #endif
+    return all;
 }
 
 /* A signal after every instruction of every call of every thread. One handler in 64 acts: if all did, a
  * compare-and-swap would be lost to them for ever. */
-static void signals_at_instructions(unsigned flags, bool try_only)
+static void signals_at_instructions(setting set)
 {
 #if defined(PROCESSOR_STEPS)
     if (!SIGNALS_ARE_DELAYED) {
         size_t calls = rounds_for(300);
         scene.step_odds = 64;
-        tally all = run_scene(flags, try_only, 0, calls);
+        tally all = run_scene(set, 0, calls);
         scene.step_odds = 0;
         tally_print("at instructions", all);
         assert_true(all.inside >= calls);
-        if (flags != TSMBR_SHARED_ONLY)
+        if (set.flags != TSMBR_SHARED_ONLY)
             assert_true(all.at_work >= calls / 4);
         return;
     }
 #endif
-    (void)flags;
-    (void)try_only;
+    (void)set;
     print_message("how to step is known for x86-64 only, and ThreadSanitizer does not let it happen\n");
     skip();
 }
@@ -451,46 +581,97 @@ static void handlers_between_instructions_by_the_shared_path(void **state)
 {
     (void)state;
     (void)run_seed();
-    signals_at_instructions(TSMBR_SHARED_ONLY, false);
+    signals_at_instructions(shared_path);
 }
 
 static void handlers_between_instructions_beside_lanes(void **state)
 {
     (void)state;
     (void)run_seed();
-    signals_at_instructions(0, true);
+    signals_at_instructions(beside_lanes);
+}
+
+static void handlers_between_instructions_in_lanes(void **state)
+{
+    (void)state;
+    (void)run_seed();
+    signals_at_instructions(in_lanes);
 }
 
 static void timers_interrupt_the_shared_path(void **state)
 {
     (void)state;
     (void)run_seed();
-    signals_from_timers(TSMBR_SHARED_ONLY, false);
+    (void)signals_from_timers(shared_path);
 }
 
 static void timers_interrupt_lanes(void **state)
 {
     (void)state;
     (void)run_seed();
-    signals_from_timers(0, true);
+    (void)signals_from_timers(beside_lanes);
+}
+
+static void timers_interrupt_calls_like_their_handlers(void **state)
+{
+    (void)state;
+    (void)run_seed();
+    (void)signals_from_timers(in_lanes);
 }
 
 static void handlers_allocate_by_the_shared_path(void **state)
 {
     (void)state;
     (void)run_seed();
-    (void)signals_at_steps(TSMBR_SHARED_ONLY, false, 10, rounds_for(6000));
-    many_signals_at_steps(TSMBR_SHARED_ONLY, false);
-    signals_from_outside(TSMBR_SHARED_ONLY, false);
+    (void)signals_at_steps(shared_path, 10, rounds_for(6000));
+    (void)many_signals_at_steps(shared_path);
+    signals_from_outside(shared_path);
 }
 
 static void handlers_allocate_beside_lanes(void **state)
 {
     (void)state;
     (void)run_seed();
-    (void)signals_at_steps(0, true, 10, rounds_for(6000));
-    many_signals_at_steps(0, true);
-    signals_from_outside(0, true);
+    (void)signals_at_steps(beside_lanes, 10, rounds_for(6000));
+    (void)many_signals_at_steps(beside_lanes);
+    signals_from_outside(beside_lanes);
+}
+
+/* tsmbr_allocate in tsmbr_allocate, with lanes: fit where the thread has its lane and the chunk has room. */
+static void handlers_allocate_in_lanes(void **state)
+{
+    (void)state;
+    (void)run_seed();
+    (void)signals_at_steps(in_lanes, 10, rounds_for(6000));
+    (void)many_signals_at_steps(in_lanes);
+    signals_from_outside(in_lanes);
+}
+
+/* Of scenes that grow: some handlers were served and some were not, and calls met the limit. */
+static void assert_grown(tally all)
+{
+    assert_true(all.served > 0 && all.unserved > 0);
+    assert_true(all.refused > 0);
+}
+
+static void handlers_allocate_while_chunks_come(void **state)
+{
+    (void)state;
+    (void)run_seed();
+    const setting sets[] = {shared_growth, growth_beside_lanes};
+    for (int i = 0; i < 2; i++) {
+        tally all = many_signals_at_steps(sets[i]);
+        assert_grown(all);
+        assert_true(all.advancing > 0);
+    }
+}
+
+static void timers_interrupt_growth(void **state)
+{
+    (void)state;
+    (void)run_seed();
+    assert_grown(signals_from_timers(shared_growth));
+    assert_grown(signals_from_timers(growth_beside_lanes));
 }
 
 /* A thread's, after the calls by which it gets one. */
@@ -504,15 +685,15 @@ static void note_slot(void *slot, size_t index)
         *(unsigned *)slot = tsmbr_thread.slot;
 }
 
-/* tsmbr_allocate in a handler is not promised to be safe, as a thread's first call asks the system for something;
- * but where that is harmless, as it is here, the lanes are. */
+/* tsmbr_allocate in a handler is not promised to be safe before the thread has its lane, as that asks the system
+ * for something; but where that is harmless, as it is here, the lanes are. */
 static void handlers_take_no_second_slot(void **state)
 {
     (void)state;
     (void)run_seed();
     /* Slots are taken by the first calls: many threads that make a few. */
     for (size_t i = 0; i < rounds_for(100); i++)
-        (void)signals_at_steps(0, false, 3, 50);
+        (void)signals_at_steps((setting){0}, 3, 50);
     /* All slots are free but that of this thread, if it has one. */
     scene.hook_odds = 0;
     tsmbr_init(&scene.r, &(tsmbr_config){.initial_size = 1 << 20});
@@ -527,11 +708,16 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(handlers_allocate_by_the_shared_path),
         cmocka_unit_test(handlers_allocate_beside_lanes),
+        cmocka_unit_test(handlers_allocate_in_lanes),
+        cmocka_unit_test(handlers_allocate_while_chunks_come),
         cmocka_unit_test(handlers_take_no_second_slot),
         cmocka_unit_test(handlers_between_instructions_by_the_shared_path),
         cmocka_unit_test(handlers_between_instructions_beside_lanes),
+        cmocka_unit_test(handlers_between_instructions_in_lanes),
         cmocka_unit_test(timers_interrupt_the_shared_path),
         cmocka_unit_test(timers_interrupt_lanes),
+        cmocka_unit_test(timers_interrupt_calls_like_their_handlers),
+        cmocka_unit_test(timers_interrupt_growth),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
