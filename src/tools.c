@@ -307,10 +307,15 @@ static void check_block(tsmbr_resource *self, const unsigned char *ptr, size_t b
     bool found = false;
     for (walk w = walk_from(r, head_load_acquire(r)); w.c != NULL && !found; walk_on(&w))
         found = chunk_owns(w.c, ptr) && taken <= next_load_relaxed(w.c) - ((uintptr_t)ptr - chunk_base(w.c));
-    const lane *l = lane_mine(r, TSMBR_THREAD);
-    if (l != NULL && (uintptr_t)ptr < (uintptr_t)lane_end_load_relaxed(l) &&
-        (uintptr_t)ptr + taken > (uintptr_t)lane_cursor_load_relaxed(l))
-        found = false;
+    thread_state *thread = TSMBR_THREAD;
+    const lane *l = lane_mine(r, thread);
+    if (l != NULL) {
+        thread_enter(thread); /* a handler might give the lane another run between the two loads */
+        if ((uintptr_t)ptr < (uintptr_t)lane_end_load_relaxed(l) &&
+            (uintptr_t)ptr + taken > (uintptr_t)lane_cursor_load_relaxed(l))
+            found = false;
+        thread_leave(thread);
+    }
     if (found)
         return;
     char what[MESSAGE];
