@@ -25,6 +25,8 @@ static void *nothing(void *context, size_t bytes, size_t alignment)
     return NULL;
 }
 
+static char *format(tsmbr_resource *r, const char *text, ...) TSMBR_PRINTF(2, 3);
+
 static char *format(tsmbr_resource *r, const char *text, ...)
 {
     va_list arguments;

@@ -119,7 +119,7 @@ static void *turn_allocate(void *context, size_t bytes, size_t alignment)
     if (p == NULL)
         return NULL;
     stage.live++;
-    size_t held = stage.held += bytes;
+    size_t held = atomic_fetch_add(&stage.held, bytes) + bytes;
     stage.faults += stage.limit != 0 && held - stage.gone > stage.limit;
     hook("upstream");
     return p;
