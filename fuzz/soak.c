@@ -255,6 +255,7 @@ int main(int argc, char **argv)
         k.lost_races += the_model.subjects[r].seen.lost_races;
     model_close(&the_model);
     print_line(&k, '\n');
+    REQUIRE_THAT(k.blocks != 0 && k.polls != 0, "%zu blocks served, %zu looks at statistics", k.blocks, k.polls);
     for (unsigned i = 0; i < MEMBERS_MOST; i++)
         free(k.members[i].mine.items);
     return 0;

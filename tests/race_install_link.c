@@ -67,6 +67,7 @@ static void small_and_large_together(void **state)
     tsmbr_statistics s;
     tsmbr_get_statistics(&m.r, &s);
     printf("%zu chunks, %zu lost races\n", (size_t)m.links, s.lost_races);
+    assert_true(s.lost_races > 0); /* they did race */
     tsmbr_destroy(&m.r);
     watch_close(&m.w);
     for (int i = 0; i < THREADS; i++)
