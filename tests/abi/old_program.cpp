@@ -34,7 +34,13 @@ bool containers_work()
     tsmbr::options wanted;
     wanted.initial_size = 1 << 16;
     wanted.limit = 1 << 24;
+    static char buffer[100];
+    wanted.buffer = buffer;
+    wanted.buffer_size = sizeof buffer;
+    wanted.flags = TSMBR_NO_RECYCLE | TSMBR_RED_ZONES;
     tsmbr::thread_safe_monotonic_buffer_resource pool(wanted);
+    if (pool.allocate(sizeof buffer, 1) != buffer)
+        return false;
     std::vector<std::thread> threads;
     for (int t = 0; t < 4; ++t)
         threads.emplace_back([&pool] {
@@ -50,9 +56,10 @@ bool containers_work()
         t.join();
     const bool full = pool.get_statistics().allocated_bytes > 100000;
     pool.reset();
+    const bool nothing_kept = pool.get_statistics().reserved_bytes == 0;
     pool.reserve(1000);
     pool.release();
-    return full && pool.get_statistics().reserved_bytes == 0;
+    return full && nothing_kept && pool.get_statistics().reserved_bytes == 0;
 }
 
 } // namespace
