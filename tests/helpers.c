@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <wchar.h>
 
 static void texts_are_copied(void **state)
 {
@@ -32,6 +33,32 @@ static void texts_are_copied(void **state)
         assert_null(tsmbr_strndup(&r, NULL, SIZE_MAX - k));
         assert_int_equal(errno, EINVAL);
     }
+    tsmbr_destroy(&r);
+}
+
+static char *print_arguments(tsmbr_resource *r, const char *format, ...) TSMBR_PRINTF(2, 3);
+
+static char *print_arguments(tsmbr_resource *r, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    char *text = tsmbr_vprintf(r, format, arguments);
+    va_end(arguments);
+    return text;
+}
+
+/* Right behind each other, wherever that is. */
+static void texts_are_aligned_to_one_byte(void **state)
+{
+    (void)state;
+    char buffer[100];
+    tsmbr_resource r;
+    tsmbr_init(&r, &(tsmbr_config){.upstream = tsmbr_null_upstream(), .buffer = buffer, .buffer_size = 100});
+    assert_ptr_equal(tsmbr_strdup(&r, "one"), buffer);
+    assert_ptr_equal(tsmbr_strndup(&r, "two", 2), buffer + 4);
+    assert_ptr_equal(tsmbr_printf(&r, "%d", 3), buffer + 7);
+    assert_ptr_equal(print_arguments(&r, "%s", "four"), buffer + 9);
+    assert_ptr_equal(tsmbr_strdup(&r, ""), buffer + 14);
     tsmbr_destroy(&r);
 }
 
@@ -102,6 +129,49 @@ static void text_is_formatted(void **state)
     watch_close(&w);
 }
 
+/* tsmbr_vprintf reads its arguments twice, and some types come by other ways than others. */
+static void arguments_are_formatted(void **state)
+{
+    (void)state;
+    watch w;
+    watch_open(&w);
+    tsmbr_resource r;
+    tsmbr_init(&r, &(tsmbr_config){.upstream = &w.upstream});
+    assert_string_equal(
+        print_arguments(&r, "%s %d %.2f %c %*d %zu", "some", -1, 0.25, 'x', 5, 42, SIZE_MAX / SIZE_MAX),
+        "some -1 0.25 x    42 1");
+    assert_string_equal(print_arguments(&r, "%d%d%d%d%d%d%d%d%d", 1, 2, 3, 4, 5, 6, 7, 8, 9), "123456789");
+    assert_string_equal(print_arguments(&r, "%s", ""), "");
+    w.fail_every = 1;
+    errno = 0;
+    assert_null(print_arguments(&r, "%200000s", "far"));
+    assert_int_equal(errno, ENOMEM);
+    tsmbr_destroy(&r);
+    watch_close(&w);
+}
+
+#if !defined(_WIN32) /* whose wide characters are others */
+/* A character that the locale, "C", has no bytes for. */
+static void what_vsnprintf_reports_is_passed_on(void **state)
+{
+    (void)state;
+    const wchar_t no_character[] = {0x7FFFFFFF, 0};
+    tsmbr_resource r = TSMBR_RESOURCE_INIT;
+    assert_non_null(tsmbr_allocate(&r, 1, 1));
+    tsmbr_statistics before, after;
+    tsmbr_get_statistics(&r, &before);
+    errno = 0;
+    assert_null(tsmbr_printf(&r, "%ls", no_character));
+    assert_int_equal(errno, EILSEQ);
+    errno = 0;
+    assert_null(print_arguments(&r, "%s%ls", "before it", no_character));
+    assert_int_equal(errno, EILSEQ);
+    tsmbr_get_statistics(&r, &after);
+    assert_memory_equal(&before, &after, sizeof before);
+    tsmbr_destroy(&r);
+}
+#endif
+
 static void failures_are_reported(void **state)
 {
     (void)state;
@@ -126,9 +196,14 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(texts_are_copied),
+        cmocka_unit_test(texts_are_aligned_to_one_byte),
         cmocka_unit_test(memory_is_copied),
         cmocka_unit_test(calloc_zeroes_and_checks_the_product),
         cmocka_unit_test(text_is_formatted),
+        cmocka_unit_test(arguments_are_formatted),
+#if !defined(_WIN32)
+        cmocka_unit_test(what_vsnprintf_reports_is_passed_on),
+#endif
         cmocka_unit_test(failures_are_reported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,6 @@
 /* Memory that the system upstream maps: where it lies, that its ends are the program's, that it goes back. */
 #if !defined(_DEFAULT_SOURCE)
-#define _DEFAULT_SOURCE /* mincore */
+#define _DEFAULT_SOURCE /* mincore, syscall */
 #endif
 #include "support.h"
 
@@ -18,6 +18,7 @@ int main(void)
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -30,6 +31,30 @@ int main(void)
 #else
 #define WATCHED false
 #endif
+
+/* In place of the C library's: what the system does, unless the test says that it refuses. */
+static bool unmapping_is_refused;
+static bool populating_is_unknown;
+
+int munmap(void *ptr, size_t bytes)
+{
+    if (unmapping_is_refused) {
+        errno = ENOMEM;
+        return -1;
+    }
+    return (int)syscall(SYS_munmap, ptr, bytes);
+}
+
+int madvise(void *ptr, size_t bytes, int advice)
+{
+#if defined(MADV_POPULATE_WRITE)
+    if (populating_is_unknown && advice == MADV_POPULATE_WRITE) {
+        errno = EINVAL;
+        return -1;
+    }
+#endif
+    return (int)syscall(SYS_madvise, ptr, bytes, advice);
+}
 
 /* What qemu-user shows of mappings, resident pages and limits is its own. */
 static void skip_if_emulated(void)
@@ -150,6 +175,46 @@ static void prefaulted_memory_is_there_already(void **state)
     give(eager, p, bytes, 1);
 }
 
+/* Linux before 5.14 knows no call for it. */
+static void an_old_kernel_prefaults_by_a_write_a_page(void **state)
+{
+    (void)state;
+    skip_if_emulated();
+    const tsmbr_upstream *u = tsmbr_prefault_upstream();
+    size_t bytes = 3 * HUGE_PAGE + 5 * page() + 7;
+    populating_is_unknown = true;
+    errno = EDOM;
+    unsigned char *p = ask(u, bytes, 1);
+    assert_int_equal(errno, EDOM);
+    populating_is_unknown = false;
+    assert_non_null(p);
+    assert_int_equal(pages(p, bytes, true), 3 * HUGE_PAGE / page() + 6);
+    give(u, p, bytes, 1);
+}
+
+/* As where a process has as many mappings as it may, and one is to be split: its memory goes back, its addresses
+ * do not. */
+static void what_cannot_be_unmapped_gives_its_memory_back(void **state)
+{
+    (void)state;
+    skip_if_emulated();
+    const tsmbr_upstream *both[] = {tsmbr_system_upstream(), tsmbr_guarded_upstream()};
+    size_t bytes = 3 * HUGE_PAGE;
+    for (int u = 0; u < 2; u++) {
+        unsigned char *p = ask(both[u], bytes, page());
+        assert_non_null(p);
+        memset(p, 1, bytes);
+        assert_int_equal(pages(p, bytes, true), bytes / page());
+        unmapping_is_refused = true;
+        give(both[u], p, bytes, page());
+        unmapping_is_refused = false;
+        assert_int_equal(pages(p, bytes, false), bytes / page());
+        assert_int_equal(pages(p, bytes, true), 0);
+        size_t guard = u == 1 ? page() : 0;
+        assert_int_equal(munmap(p - guard, bytes + 2 * guard), 0);
+    }
+}
+
 /* Runs the check in a process of its own, whose address space may grow by so many bytes. */
 static void in_little_space(size_t bytes, bool (*check)(void))
 {
@@ -244,6 +309,8 @@ int main(void)
         cmocka_unit_test(large_memory_begins_where_a_huge_page_can),
         cmocka_unit_test(mappings_leave_nothing_behind),
         cmocka_unit_test(prefaulted_memory_is_there_already),
+        cmocka_unit_test(an_old_kernel_prefaults_by_a_write_a_page),
+        cmocka_unit_test(what_cannot_be_unmapped_gives_its_memory_back),
         cmocka_unit_test(without_address_space_it_refuses_and_keeps_nothing),
         cmocka_unit_test(the_impossible_is_refused),
         cmocka_unit_test(release_unmaps),
