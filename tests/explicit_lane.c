@@ -85,6 +85,27 @@ static void blocks_follow_each_other(void **state)
     fixed_close(&f);
 }
 
+/* What an open lane holds ready counts as allocated. At its most it is a 64th of the chunk, and never over 256
+ * KiB. */
+static void a_lane_takes_up_to_a_64th(void **state)
+{
+    (void)state;
+    for (size_t size = (size_t)1 << 20; size <= (size_t)32 << 20; size *= 32) {
+        size_t most = size / 64 < (256 << 10) ? size / 64 : 256 << 10, ready = 0;
+        fixed f;
+        tsmbr_lane l;
+        fixed_open(&f, size);
+        tsmbr_lane_open(&l, &f.r);
+        for (size_t served = 64; served <= size / 2; served += 64) {
+            assert_non_null(tsmbr_lane_allocate(&l, 64, 1));
+            size_t now = statistics_of(&f.r).allocated_bytes - served;
+            ready = now > ready ? now : ready;
+        }
+        assert_in_range(ready, most - 64, most);
+        fixed_close(&f);
+    }
+}
+
 static void closing_gives_the_tail_back(void **state)
 {
     (void)state;
@@ -417,6 +438,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(blocks_follow_each_other),
+        cmocka_unit_test(a_lane_takes_up_to_a_64th),
         cmocka_unit_test(closing_gives_the_tail_back),
         cmocka_unit_test(closing_is_a_waste_if_others_came_behind),
         cmocka_unit_test(closing_after_the_chunk_was_left),

@@ -132,6 +132,43 @@ static void reset_keeps_what_it_may(void **state)
     watch_close(&w);
 }
 
+/* Three chunks of small blocks and two of a large block each, which lie between them in time: whatever is to be
+ * kept, those are that fit when the small blocks' are asked first, then the others, the oldest first. */
+static void reset_keeps_the_oldest_and_large_ones_last(void **state)
+{
+    (void)state;
+    enum { SMALL = 3, LARGE = 2, PARTS = 60 };
+    for (size_t part = 0; part <= PARTS; part++) {
+        watch w;
+        watch_open(&w);
+        tsmbr_resource r;
+        tsmbr_init(&r, &(tsmbr_config){.upstream = &w.upstream});
+        void *in_chunk[SMALL + LARGE];
+        size_t bytes[SMALL + LARGE];
+        for (size_t i = 0; i < SMALL; i++) {
+            size_t grants = w.grants;
+            while (w.grants == grants)
+                in_chunk[i] = tsmbr_allocate(&r, 100, 1);
+            bytes[i] = w.last_bytes;
+            if (i >= LARGE)
+                continue;
+            in_chunk[SMALL + i] = tsmbr_allocate(&r, 50000, 1);
+            assert_int_equal(w.grants, grants + 2);
+            bytes[SMALL + i] = w.last_bytes;
+        }
+        size_t keep = w.held * part / PARTS, kept = 0;
+        tsmbr_reset(&r, keep);
+        for (size_t i = 0; i < SMALL + LARGE; i++) {
+            bool stays = bytes[i] <= keep - kept;
+            kept += stays ? bytes[i] : 0;
+            assert_int_equal(watch_granted(&w, in_chunk[i], 1), stays);
+        }
+        assert_int_equal(w.held, kept);
+        tsmbr_destroy(&r);
+        watch_close(&w);
+    }
+}
+
 static void without_recycling_reset_is_release(void **state)
 {
     (void)state;
@@ -661,6 +698,7 @@ int main(void)
         cmocka_unit_test(release_returns_to_the_constructed_state),
         cmocka_unit_test(release_gives_everything_back),
         cmocka_unit_test(reset_keeps_what_it_may),
+        cmocka_unit_test(reset_keeps_the_oldest_and_large_ones_last),
         cmocka_unit_test(without_recycling_reset_is_release),
         cmocka_unit_test(reset_rewinds),
         cmocka_unit_test(reset_serves_another_shape),

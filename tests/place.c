@@ -217,6 +217,8 @@ static void runs_are_a_small_part_of_their_chunk(void **state)
 {
     (void)state;
     assert_int_equal(PLACE_LANES_FROM, 16384);
+    assert_int_equal(PLACE_RUN_LEAST, 256);
+    assert_int_equal(PLACE_RUN_MOST, 256 << 10);
     for (size_t capacity = 0; capacity < PLACE_LANES_FROM; capacity++) {
         assert_int_equal(place_run(0, capacity / PLACE_RUN_PART), 0);
         assert_int_equal(place_run(SIZE_MAX, capacity / PLACE_RUN_PART), 0);

@@ -614,6 +614,47 @@ static void allocate_from_uses_the_given_upstream(void **state)
     watch_close(&w);
 }
 
+typedef struct told {
+    size_t calls;
+    size_t bytes;
+    size_t alignment;
+} told;
+
+static void *note_what_is_asked(void *context, size_t bytes, size_t alignment)
+{
+    told *t = context;
+    *t = (told){t->calls + 1, bytes, alignment};
+    return context;
+}
+
+/* What there is no room for, and what is no request: the fallback says what comes of it, and errno is its own. */
+static void the_fallback_is_called_where_nothing_held_serves(void **state)
+{
+    (void)state;
+    watch w;
+    watch_open(&w);
+    tsmbr_resource r;
+    make(&r, &w, (tsmbr_config){0});
+    told t = {0};
+    errno = EDOM;
+    assert_ptr_equal(tsmbr_allocate_or_call(&r, 100, 8, note_what_is_asked, &t), &t);
+    assert_true(t.calls == 1 && t.bytes == 100 && t.alignment == 8);
+    assert_int_equal(w.calls, 0);
+    assert_int_equal(tsmbr_reserve(&r, 1000), 0);
+    char *p = tsmbr_allocate_or_call(&r, 100, 8, note_what_is_asked, &t);
+    assert_true(aligned(p, 8) && watch_granted(&w, p, 100));
+    assert_int_equal(t.calls, 1);
+    assert_ptr_equal(tsmbr_allocate_or_call(&r, 100000, 16, note_what_is_asked, &t), &t);
+    assert_true(t.calls == 2 && t.bytes == 100000 && t.alignment == 16);
+    volatile size_t none = 3; /* a compiler would warn */
+    assert_ptr_equal(tsmbr_allocate_or_call(&r, 1, none, note_what_is_asked, &t), &t);
+    assert_true(t.calls == 3 && t.bytes == 1 && t.alignment == 3);
+    assert_int_equal(w.calls, 1);
+    assert_int_equal(errno, EDOM);
+    tsmbr_destroy(&r);
+    watch_close(&w);
+}
+
 static void errno_survives_success(void **state)
 {
     (void)state;
@@ -708,6 +749,7 @@ int main(void)
         cmocka_unit_test(memory_that_wraps_is_returned),
         cmocka_unit_test(try_allocate_never_goes_upstream),
         cmocka_unit_test(allocate_from_uses_the_given_upstream),
+        cmocka_unit_test(the_fallback_is_called_where_nothing_held_serves),
         cmocka_unit_test(errno_survives_success),
         cmocka_unit_test(deallocate_does_nothing),
         cmocka_unit_test(typed_macros),
