@@ -1,0 +1,19 @@
+/* tsmbr_lane_open on a resource that was destroyed.
+ *
+ * expect debug: tsmbr: tsmbr_lane_open\(0x[0-9a-f]+\): the resource was destroyed; call tsmbr_init before it is
+ * used again
+ */
+#include "misuse.h"
+
+int main(void)
+{
+    tsmbr_resource r = TSMBR_RESOURCE_INIT;
+    must(tsmbr_allocate(&r, 8, 8));
+    tsmbr_destroy(&r);
+#ifdef RIGHT
+    tsmbr_init(&r, NULL);
+#endif
+    tsmbr_lane lane;
+    tsmbr_lane_open(&lane, &r);
+    tsmbr_destroy(&r);
+}
