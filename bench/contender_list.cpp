@@ -60,11 +60,7 @@ std::vector<contender_entry> list_contenders(std::vector<std::string> &missing)
 {
     std::vector<contender_entry> list;
     missing = load_generals();
-#if defined(TSMBR_HAS_LANES)
     add<tsmbr_lanes>(list);
-#else
-    missing.push_back("left out: tsmbr_lane, this version of tsmbr.h has no explicit lanes");
-#endif
     add<tsmbr_lane_resources>(list);
     add<tsmbr_default>(list);
     add<tsmbr_adapter>(list);

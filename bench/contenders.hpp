@@ -160,7 +160,6 @@ private:
 using tsmbr_adapter = tsmbr_pmr<false>;
 using tsmbr_adapter_over_system = tsmbr_pmr<true>;
 
-#if defined(TSMBR_HAS_LANES)
 // One resource, and in each thread an explicit lane on it, open for a round.
 class tsmbr_lanes
 {
@@ -217,7 +216,6 @@ private:
     tsmbr_default common_;
     std::deque<seat> seats_;
 };
-#endif
 
 // The same as memory resources.
 class tsmbr_lane_resources

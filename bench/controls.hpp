@@ -11,14 +11,16 @@
 namespace bench
 {
 
-// The least a thread can do: move a pointer of its own, and call a function where the memory ends. How this row
-// scales is what the machine gave. Two variants say what memory costs, whoever hands it out:
+// The least a thread can do: move a pointer of its own, and call a function where the memory ends. It is the
+// textbook's: the pointer in memory, as where a resource is passed around, and no word about sizes and alignments
+// that are none, which a lane refuses. How this row scales is what the machine gave.
+//
+// Two variants say what memory costs, whoever hands it out:
 //
 // moved  each round a thread has the part that another one had in the round before: it writes where another core
-// has
-//        just written
+//        has just written
 // huge   fresh memory on huge pages, in one piece for each thread: what is left is the kernel's work and the
-// writes
+//        writes
 enum class raw { own, moved, huge };
 
 template <raw Kind>
@@ -133,7 +135,7 @@ public:
         reset();
     }
     auto allocator(unsigned) { return call{this}; }
-    void reset() { cursor_.store(begin_, std::memory_order_relaxed); }
+    void reset() { cursor_.store(begin_, std::memory_order_relaxed); } // relaxed: at rest, a barrier follows
     std::pmr::memory_resource *resource(unsigned) { return any(&as_pmr_); }
 
 private:
@@ -143,8 +145,11 @@ private:
     };
     void *take(std::size_t bytes, std::size_t alignment)
     {
+        // Relaxed: a stale value fails the compare-and-swap.
         std::uintptr_t seen = cursor_.load(std::memory_order_relaxed);
         for (;;) {
+            // Success, acquire: the least that a shared path needs, whose bytes others may have had before.
+            // Failure, relaxed: only another try.
             const std::uintptr_t at = (seen + alignment - 1) & ~(std::uintptr_t{alignment} - 1);
             if (at + bytes > end_)
                 std::abort();

@@ -89,13 +89,14 @@ Base *any(std::enable_if_t<true, Base> *resource)
 class region_upstream : public std::pmr::memory_resource
 {
 public:
-    // At rest: what was handed out has been given back.
+    // At rest: what was handed out has been given back. Relaxed: who comes next was started, or let go on, since.
     void rewind() { next_.store(0, std::memory_order_relaxed); }
 
 private:
     void *do_allocate(std::size_t bytes, std::size_t alignment) override
     {
         const std::size_t step = (bytes + 63) & ~std::size_t{63};
+        // Relaxed: the sum alone parts the region, and what is in it was written before the threads started.
         const std::size_t at = next_.fetch_add(step, std::memory_order_relaxed);
         if (alignment <= 64 && step <= region_bytes && at <= region_bytes - step)
             return region() + at;

@@ -100,12 +100,18 @@ public:
             (void)pthread_barrier_wait(&sleepers_);
             return;
         }
-        const unsigned seen = phase_.load(std::memory_order_acquire);
+        // Relaxed: the phase cannot move on before this thread has arrived, and it saw the last move, or was made
+        // after it.
+        const unsigned seen = phase_.load(std::memory_order_relaxed);
+        // Release: what this thread did is the last one's to publish. Acquire, in the last one: it has it all.
         if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == count_) {
+            // Relaxed: the others arrive again only after the store below, which they acquire.
             arrived_.store(0, std::memory_order_relaxed);
+            // Release, to the polls' acquire: all that all did before the barrier.
             phase_.store(seen + 1, std::memory_order_release);
             return;
         }
+        // Acquire: see the store above.
         for (unsigned poll = 0; phase_.load(std::memory_order_acquire) == seen; ++poll)
             if (poll >= 1u << 16)
                 std::this_thread::yield();
