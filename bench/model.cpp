@@ -16,10 +16,11 @@ double model_throughput(const model &m, unsigned n)
     if (m.visits <= 0)
         return n / m.own_ns;
     const double away = m.own_ns / m.visits;
+    const double visit = m.transfer_ns * (1 - 1.0 / n);
     double in_line = 0;
     double rate = 0;
     for (unsigned k = 1; k <= n; ++k) {
-        const double stay = m.transfer_ns * (1 + in_line);
+        const double stay = visit * (1 + in_line);
         rate = k / (away + stay);
         in_line = rate * stay;
     }
@@ -40,15 +41,17 @@ double one_transfer_ns()
     const auto work = [&](unsigned thread) {
         for (std::size_t turn = thread; turn < 2 * swaps; turn += 2) {
             std::size_t seen = turn;
-            for (unsigned tries = 1;
-                 !shared.word.compare_exchange_strong(seen, turn + 1, std::memory_order_relaxed); ++tries) {
+            // Relaxed, both ways: nothing but the word itself is handed over.
+            for (unsigned tries = 1; !shared.word.compare_exchange_strong(
+                     seen, turn + 1, std::memory_order_relaxed, std::memory_order_relaxed);
+                 ++tries) {
                 seen = turn;
                 if (tries % 4096 == 0) // the other may not be running
                     std::this_thread::yield();
             }
         }
     };
-    const auto reset = [&] { shared.word.store(0, std::memory_order_relaxed); };
+    const auto reset = [&] { shared.word.store(0, std::memory_order_relaxed); }; // at rest, a barrier follows
     return run_rounds(2, 1, 0, work, reset) * 1e9 / (2.0 * swaps);
 }
 

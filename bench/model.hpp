@@ -4,14 +4,17 @@
 // cache line: s times per block, on average. One thread has the line at a time, and to get it from
 // another core takes t ns. p and t are measured here, s is counted (count.c).
 //
+// Who had the line last was oneself one time in n, and then it is here already: a visit takes t (1 - 1/n)
+// on average, nothing on one core, where p has what the visit's own instruction costs.
+//
 // That is the machine repairman's queue: n threads, each away from the line for z = p / s ns, then in
-// line for it, served t ns. Mean values, for k = 1 ... n:
+// line for it, served t (1 - 1/n) ns. Mean values, for k = 1 ... n:
 //
-//     r(k) = t * (1 + q(k - 1))        time in line and on the line
-//     x(k) = k / (z + r(k))            visits per ns
-//     q(k) = x(k) * r(k)               threads in line,  q(0) = 0
+//     r(k) = t * (1 - 1/n) * (1 + q(k - 1))   time in line and on the line
+//     x(k) = k / (z + r(k))                   visits per ns
+//     q(k) = x(k) * r(k)                      threads in line,  q(0) = 0
 //
-// and x(n) / s blocks per ns. It is never more than n / p, nor than 1 / (s * t).
+// and x(n) / s blocks per ns. It is never more than n / p, nor than 1 / (s * t * (1 - 1/n)).
 #ifndef TSMBR_BENCH_MODEL_HPP
 #define TSMBR_BENCH_MODEL_HPP
 
