@@ -16,8 +16,11 @@ namespace bench
 namespace
 {
 
-// Two threads of the control may take this many times what one takes; past it they had no two cores.
+// Two threads of the control may take this many times what one takes; past it they had no two cores. One may take
+// this many times what two take; past it one had no whole core.
 constexpr double control_tolerance = 1.25;
+// Of a core, by the system's load average: past it the machine is not idle.
+constexpr double load_tolerance = 0.5;
 constexpr const char *control = "raw_bump";
 
 std::string first_line(const char *path, const char *after)
@@ -68,16 +71,16 @@ std::string title_of(const shape &s)
     }
 }
 
-void print_cell(double ns, double mark)
+void print_cell(double ns, double times)
 {
     if (ns <= 0)
         std::printf("%18s", "-");
-    else if (mark <= 0)
+    else if (times <= 0)
         std::printf("%10.2f%8s", ns, "");
-    else if (ns / mark < 100)
-        std::printf("%10.2f  x%-5.2f", ns, ns / mark);
+    else if (times < 100)
+        std::printf("%10.2f  x%-5.2f", ns, times);
     else
-        std::printf("%10.1f  x%-5.0f", ns, ns / mark);
+        std::printf("%10.1f  x%-5.0f", ns, times);
 }
 
 void print_table(const results &r, const std::vector<contender_entry> &rows, const std::vector<shape> &columns)
@@ -94,32 +97,59 @@ void print_table(const results &r, const std::vector<contender_entry> &rows, con
             continue;
         std::printf("%-20s", row.name.c_str());
         for (const shape &s : columns)
-            print_cell(r.at(s, row.name), r.at(s, mark_of(s.what)));
+            print_cell(r.at(s, row.name), r.ratio(s, row.name, s, mark_of(s.what)));
         std::printf("\n");
     }
 }
 
-// How far the middle half of a cell's repetitions reaches, in parts of the median.
+// How far the middle half of a cell's passes reaches, in parts of the median: of the figures, and of the ratios.
 void print_spread(const results &r)
 {
-    std::vector<double> spreads;
+    std::vector<double> of_figures;
+    std::vector<double> of_ratios;
     std::size_t fewest = 0;
     for (const auto &[s, rows] : r.cells())
         for (const auto &[row, figures] : rows) {
             fewest = fewest == 0 ? figures.size() : std::min(fewest, figures.size());
-            if (r.at(s, row) > 0)
-                spreads.push_back((r.at(s, row, 0.75) - r.at(s, row, 0.25)) / r.at(s, row));
+            const std::string mark = mark_of(s.what);
+            of_figures.push_back((r.at(s, row, 0.75) - r.at(s, row, 0.25)) / r.at(s, row));
+            if (const double times = r.ratio(s, row, s, mark); times > 0 && row != mark)
+                of_ratios.push_back((r.ratio(s, row, s, mark, 0.75) - r.ratio(s, row, s, mark, 0.25)) / times);
         }
     std::printf(
-        "\nMedians of %zu repetitions in random order. The middle half of a cell's repetitions spans %.0f %% of\n"
-        "its median in a typical cell, %.0f %% in one of ten.\n",
-        fewest, 100 * quantile(spreads, 0.5), 100 * quantile(spreads, 0.9));
+        "\nMedians of %zu passes through the whole list. The middle half of a cell's passes spans, in parts of\n"
+        "the median, %.0f %% of ns and %.0f %% of x in a typical cell, %.0f %% and %.0f %% in one of ten.\n",
+        fewest, 100 * quantile(of_figures, 0.5), 100 * quantile(of_ratios, 0.5), 100 * quantile(of_figures, 0.9),
+        100 * quantile(of_ratios, 0.9));
 }
 
 // Rows that are no way to get memory from somewhere.
 bool is_control(const std::string &row)
 {
     return row.compare(0, 4, "raw_") == 0;
+}
+
+// " 1.31", or nothing where that is no more than a tie.
+std::string times_if_faster(double times)
+{
+    constexpr double tie = 1.05; // less is not told apart from noise
+    char text[32] = "";
+    if (times >= tie)
+        (void)std::snprintf(text, sizeof text, "%.2f", times);
+    return text;
+}
+
+// What else ran in the last minute.
+void print_load()
+{
+    double last_minute = 0;
+    if (getloadavg(&last_minute, 1) != 1)
+        return;
+    last_minute /= cores();
+    std::printf("load      %.2f of each core, in the minute before\n", last_minute);
+    if (last_minute > load_tolerance)
+        std::printf(
+            "WARNING: this machine is not idle, or a build has just ended: no figure here is to be quoted.\n");
 }
 
 } // namespace
@@ -138,6 +168,7 @@ void print_machine(const std::string &command, const std::vector<std::string> &m
     std::printf("command   %s\n", command.c_str());
     if (const char *const commit = std::getenv("BENCH_COMMIT"))
         std::printf("commit    %s\n", commit);
+    print_load();
     for (const std::string &line : missing)
         std::printf("%s\n", line.c_str());
     (void)std::fflush(stdout);
@@ -148,7 +179,8 @@ void print_tables(const results &r, const std::vector<contender_entry> &rows)
     std::printf(
         "\nns = wall time x min(threads, cores) / blocks of all threads: what a block costs a core, the same\n"
         "     in every column for who scales perfectly\n"
-        "x  = ns / ns of %s with as many threads; in the word index, of %s\n",
+        "x  = ns / ns of %s with as many threads, in the word index of %s: the median of such\n"
+        "     ratios, each of two neighbours in time\n",
         mark_of(workload::warm), mark_of(workload::index));
     std::vector<shape> columns;
     for (const auto &cell : r.cells()) {
@@ -164,28 +196,30 @@ void print_tables(const results &r, const std::vector<contender_entry> &rows)
     print_spread(r);
 }
 
-void print_rivals(const results &r, const std::vector<contender_entry> &rows, const std::string &ours)
+void print_rivals(const results &r, const std::vector<contender_entry> &rows, const std::string &ours,
+                  const std::string &also)
 {
-    constexpr double tie = 1.05; // less is not told apart from noise
-    std::printf("\nWho is faster than %s by more than %.0f %%, and how many times\n", ours.c_str(),
-                100 * (tie - 1));
+    std::printf("\nWho is faster than %s, how many times; in brackets, than %s\n", ours.c_str(), also.c_str());
     bool any = false;
     for (const auto &cell : r.cells()) {
-        const double ns = r.at(cell.first, ours);
+        const shape &s = cell.first;
         std::string faster;
         for (const contender_entry &row : rows) {
-            const double theirs = r.at(cell.first, row.name);
-            if (theirs <= 0 || ns < tie * theirs || is_control(row.name) || row.name.compare(0, 6, "tsmbr_") == 0)
+            if (is_control(row.name) || row.name.compare(0, 6, "tsmbr_") == 0)
                 continue;
-            char times[32];
-            (void)std::snprintf(times, sizeof times, " %.2f", ns / theirs);
-            faster += (faster.empty() ? "" : ", ") + row.name + times;
+            const std::string than_ours = times_if_faster(r.ratio(s, ours, s, row.name));
+            const std::string than_also = times_if_faster(r.ratio(s, also, s, row.name));
+            if (than_ours.empty() && than_also.empty())
+                continue;
+            faster += (faster.empty() ? "" : ", ") + row.name;
+            faster += than_ours.empty() ? "" : " " + than_ours;
+            faster += than_also.empty() ? "" : " (" + than_also + ")";
         }
         if (faster.empty())
             continue;
         any = true;
-        std::printf("  %-60s%3u thread%-3s%s\n", title_of(cell.first).c_str(), cell.first.threads,
-                    cell.first.threads == 1 ? "" : "s", faster.c_str());
+        std::printf("  %-54s%3u thread%-3s%s\n", title_of(s).c_str(), s.threads, s.threads == 1 ? "" : "s",
+                    faster.c_str());
     }
     if (!any)
         std::printf("  nobody\n");
@@ -193,35 +227,40 @@ void print_rivals(const results &r, const std::vector<contender_entry> &rows, co
 
 void print_warning(const results &r)
 {
-    double worst = 0;
+    double least = 0;
+    double most = 0;
     std::string bad; // a line each
     for (const auto &cell : r.cells()) {
-        shape s = cell.first;
-        if (s.what != workload::warm || s.threads != 1 || s.extent != 0)
+        const shape &one = cell.first;
+        shape two = one;
+        two.threads = 2;
+        if (one.what != workload::warm || one.threads != 1 || one.extent != 0)
             continue;
-        const double alone = r.at(s, control);
-        s.threads = 2;
-        const double ratio = alone > 0 ? r.at(s, control) / alone : 0;
-        worst = std::max(worst, ratio);
-        if (ratio > control_tolerance)
-            bad += "  " + title_of(s) + ": " + std::to_string(ratio).substr(0, 4) + "\n";
+        const double times = r.ratio(two, control, one, control);
+        if (times <= 0)
+            continue;
+        least = least > 0 ? std::min(least, times) : times;
+        most = std::max(most, times);
+        if (times > control_tolerance || times < 1 / control_tolerance)
+            bad += "  " + title_of(one) + ": " + std::to_string(times).substr(0, 4) + "\n";
     }
     if (cores() < 2)
         std::printf("\nWARNING: one core. Threads took turns: columns past the first show no contention.\n");
-    else if (worst > control_tolerance)
-        std::printf("\nWARNING: two threads of the control, %s, took longer than one, so many times:\n%s"
-                    "There the machine did not give two cores, or not twice the memory bandwidth. Do not compare "
-                    "columns.\n",
-                    control, bad.c_str());
-    else if (worst <= 0)
+    else if (most <= 0)
         std::printf(
             "\nWARNING: the control, %s, did not run with 1 and 2 threads: nothing shows that the machine\n"
             "gave two cores.\n",
             control);
+    else if (!bad.empty())
+        std::printf(
+            "\nWARNING: two threads of the control, %s, do not take what one takes, but so many times that:\n%s"
+            "Where it is more, the machine did not give two cores, or not twice the memory bandwidth; where it\n"
+            "is less, it did not give one thread a whole core. Do not compare columns.\n",
+            control, bad.c_str());
     else
         std::printf(
-            "\nThe control, %s, with two threads: at most %.2f times what one takes. There were two cores.\n",
-            control, worst);
+            "\nThe control, %s, with two threads: %.2f to %.2f times what one takes. There were two cores.\n",
+            control, least, most);
 }
 
 bool write_data(const std::string &directory, const results &r, const models &m)
@@ -229,10 +268,12 @@ bool write_data(const std::string &directory, const results &r, const models &m)
     std::ofstream file(directory + "/results.tsv");
     file << "workload\tbytes\talignment\tthreads\textent\trow\tmedian_ns\tlow_ns\thigh_ns\n";
     for (const auto &[s, rows] : r.cells())
-        for (const auto &[row, figures] : rows)
+        for (const auto &in_row : rows) {
+            const std::string &row = in_row.first;
             file << name_of(s.what) << '\t' << s.bytes << '\t' << s.alignment << '\t' << s.threads << '\t'
-                 << s.extent << '\t' << row << '\t' << quantile(figures, 0.5) << '\t' << quantile(figures, 0.25)
-                 << '\t' << quantile(figures, 0.75) << '\n';
+                 << s.extent << '\t' << row << '\t' << r.at(s, row) << '\t' << r.at(s, row, 0.25) << '\t'
+                 << r.at(s, row, 0.75) << '\n';
+        }
     std::ofstream modelled(directory + "/model.tsv");
     modelled << "cores\tlanes\tshared\n";
     for (unsigned n = 1; m.known && n <= 256; n *= 2)

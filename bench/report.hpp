@@ -14,29 +14,34 @@ namespace bench
 
 void print_machine(const std::string &command, const std::vector<std::string> &missing);
 
-// Medians, and next to each its ratio to the table's mark.
+// Medians over the passes: of a cell's figures, and next to that of their ratios to the table's mark.
 void print_tables(const results &r, const std::vector<contender_entry> &rows);
 
-// In which cells who is faster than `ours`: libraries only, no controls.
-void print_rivals(const results &r, const std::vector<contender_entry> &rows, const std::string &ours);
+// In which cells who is faster than `ours`, or than `also`: libraries only, no controls.
+void print_rivals(const results &r, const std::vector<contender_entry> &rows, const std::string &ours,
+                  const std::string &also);
 
-// Says so if the threads of the control did not have a core each: then nothing here is to be quoted.
+// Says so if two threads of the control do not take what one takes: then nothing here is to be quoted.
 void print_warning(const results &r);
 
 // The wanted ratios, and whether they hold.
 void print_targets(const results &r, const counts &c, const std::vector<contender_entry> &rows);
 
-// The models of both ways to allocate: lanes, and the compare-and-swap that all share.
+// The models of both ways to allocate: lanes, and the compare-and-swap that all share. Printed next to what was
+// measured on the cores there are.
 struct models {
     model lanes;
     model shared;
     bool known;
 };
 models make_models(const results &r, const counts &c);
-void print_models(const models &m);
+void print_models(const results &r, const models &m);
 
 // Every cell and the model, for plots: DIRECTORY/results.tsv, DIRECTORY/model.tsv.
 bool write_data(const std::string &directory, const results &r, const models &m);
+
+// Not a row of a table: the model's t, in warm_cell(2).
+constexpr const char *transfer_row = "line_transfer";
 
 // Cells that targets are computed from.
 inline shape warm_cell(unsigned threads)

@@ -1,9 +1,10 @@
 // targets.cpp - the ratios this library is built to reach, and the model past the cores there are.
-#include <cmath>
+#include <array>
 #include <cstdio>
 #include <string>
 
 #include "report.hpp"
+#include "rounds.hpp"
 
 namespace bench
 {
@@ -11,7 +12,7 @@ namespace bench
 namespace
 {
 
-// A ratio of medians, and what it would be between the quartiles that lie farthest apart and nearest.
+// The median and the quartiles of a ratio over the passes.
 struct range {
     double middle = 0; // 0: not known
     double low = 0;
@@ -20,13 +21,8 @@ struct range {
 
 range ratio(const results &r, const shape &above, const std::string &of, const shape &below, const std::string &to)
 {
-    range got;
-    if (r.at(above, of) <= 0 || r.at(below, to) <= 0)
-        return got;
-    got.middle = r.at(above, of) / r.at(below, to);
-    got.low = r.at(above, of, 0.25) / r.at(below, to, 0.75);
-    got.high = r.at(above, of, 0.75) / r.at(below, to, 0.25);
-    return got;
+    return {r.ratio(above, of, below, to), r.ratio(above, of, below, to, 0.25),
+            r.ratio(above, of, below, to, 0.75)};
 }
 
 void print_line(const char *what, const range &got, bool at_most, double wanted, int digits = 2)
@@ -70,8 +66,8 @@ void print_targets(const results &r, const counts &c, const std::vector<contende
     const shape cold = cold_cell();
     const char *const ours = "tsmbr_allocate";
     const char *const pmr = "pmr_private";
-    std::printf("\n%-64s%9s%17s   %-11s%s\n", "targets: medians of this run, 64-byte blocks unless said", "ratio",
-                "quartiles", "wanted", "met");
+    std::printf("\n%-64s%9s%17s   %-11s%s\n", "targets: medians over the passes, 64-byte blocks unless said",
+                "ratio", "quartiles", "wanted", "met");
     print_line("explicit lane / raw bump, warm, 1 thread, ns", ratio(r, one, "tsmbr_lane", one, "raw_bump"), true,
                1.15);
     print_line("tsmbr_allocate / pmr monotonic, warm, 1 thread, ns", ratio(r, one, ours, one, pmr), true, 0.9);
@@ -103,36 +99,55 @@ void print_targets(const results &r, const counts &c, const std::vector<contende
 models make_models(const results &r, const counts &c)
 {
     models m{};
-    const double transfer = measure_transfer_ns();
+    const double transfer = r.at(warm_cell(2), transfer_row);
     const shape one = warm_cell(1);
     m.lanes = {r.at(one, "tsmbr_allocate"), count_of(c, "default_rmw_16"), transfer};
     m.shared = {r.at(one, "tsmbr_shared_only"), count_of(c, "shared_only_rmw_1"), transfer};
-    m.known = m.lanes.own_ns > 0 && m.shared.own_ns > 0 && m.lanes.visits >= 0 && m.shared.visits >= 0;
+    m.known =
+        transfer > 0 && m.lanes.own_ns > 0 && m.shared.own_ns > 0 && m.lanes.visits >= 0 && m.shared.visits >= 0;
     return m;
 }
 
-void print_models(const models &m)
+void print_models(const results &r, const models &m)
 {
     if (!m.known)
         return;
+    constexpr std::array<unsigned, 5> columns = {1, 2, 16, 64, 256};
     std::printf(
-        "\nA MODEL, not a measurement: one line that n cores need s times per block, t ns for each visit, and\n"
-        "p ns of a core's own work per block. Machine repairman's queue, by mean values, for k = 1 ... n:\n"
-        "r = t (1 + q), x = k / (p/s + r), q = x r; throughput x / s. Blocks per microsecond, all cores.\n"
-        "t = %.0f ns, measured with two cores; on more, and across sockets, it is larger for both rows.\n",
+        "\nA MODEL, not a measurement: one line that n cores need s times per block, t ns to bring it from "
+        "another\n"
+        "core, where it is but for one time in n, and p ns of a core's own work per block. Machine repairman's\n"
+        "queue, by mean values, for k = 1 ... n: r = t (1 - 1/n) (1 + q), x = k / (p/s + r), q = x r; throughput\n"
+        "x / s. Blocks per microsecond, all cores; next to what was measured, where there were the cores.\n"
+        "t = %.0f ns, measured with two cores; on more, and across sockets, it is larger for both rows: 3 t.\n",
         m.lanes.transfer_ns);
-    std::printf("%-20s%10s%12s", "", "p, ns", "s");
-    for (const unsigned n : {1u, 2u, 16u, 64u, 256u})
+    std::printf("%-28s%8s%11s", "", "p, ns", "s");
+    for (const unsigned n : columns)
         std::printf("%8u %s", n, n == 1 ? "core " : "cores");
     std::printf("\n");
-    const auto row = [](const char *name, const model &of) {
-        std::printf("%-20s%10.2f%12.6f", name, of.own_ns, of.visits);
-        for (const unsigned n : {1u, 2u, 16u, 64u, 256u})
+    const auto row = [&](const std::string &name, model of, double times) {
+        of.transfer_ns *= times;
+        std::printf("%-28s%8.2f%11.6f", name.c_str(), of.own_ns, of.visits);
+        for (const unsigned n : columns)
             std::printf("%14.0f", 1000 * model_throughput(of, n));
         std::printf("\n");
     };
-    row("tsmbr_allocate", m.lanes);
-    row("tsmbr_shared_only", m.shared);
+    const auto rows = [&](const std::string &name, const model &of) {
+        std::printf("%-47s", (name + ", measured").c_str());
+        for (const unsigned n : columns) {
+            const double ns = n <= cores() ? r.at(warm_cell(n), name) : 0; // of a core
+            if (ns > 0)
+                std::printf("%14.0f", 1000 * n / ns);
+            else
+                std::printf("%14s", "-");
+        }
+        std::printf("\n");
+        row(name, of, 1);
+        row("  with t / 3", of, 1.0 / 3);
+        row("  with 3 t", of, 3);
+    };
+    rows("tsmbr_allocate", m.lanes);
+    rows("tsmbr_shared_only", m.shared);
 }
 
 } // namespace bench

@@ -1,12 +1,15 @@
 // tsmbr_bench.cpp - what a block costs, shared and private, in one run of one program.
 //
-// Google Benchmark shuffles and repeats; each repetition of a cell is one call of the contender's
-// measure function, which keeps the time itself. What wants a fresh process (cold, index) runs in one:
-// this program, started again with --one.
+// Google Benchmark runs what is registered, in that order: the whole list once for each pass, contenders of a
+// cell next to each other. Each run is one call of the contender's measure function, which keeps the time itself.
+// What wants a fresh process (cold, index) runs in one: this program, started again with --one.
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <initializer_list>
 #include <memory>
+#include <random>
 #include <sstream>
 
 #include <sys/resource.h>
@@ -30,54 +33,59 @@ using bench::contender_entry;
 using bench::shape;
 using bench::workload;
 
-constexpr std::size_t default_repetitions = 7;
-
 struct settings {
     bench::clock_type::time_point begin = bench::clock_type::now();
     bool full = false;
+    unsigned passes = 7;
     bool all_runs = true;   // no flag leaves some out
     bool own_report = true; // none if Google Benchmark's was asked for
     std::string data;       // directory for write_data; empty: none
     std::string command;
 };
 
-std::vector<shape> cells_of(bool full)
+// Cells that are compared with one another, as few as that needs: measured row by row.
+using group = std::vector<shape>;
+
+std::vector<group> groups_of(bool full)
 {
     using bench::mixed_sizes;
-    std::vector<shape> cells;
-    const auto add = [&](workload what, std::size_t bytes, std::size_t alignment, std::vector<unsigned> threads,
-                         std::size_t extent = 0) {
-        for (const unsigned count : threads)
-            cells.push_back({what, bytes, alignment, count, extent});
+    std::vector<group> groups;
+    const auto add = [&](workload what, std::size_t bytes, std::size_t alignment,
+                         std::initializer_list<std::initializer_list<unsigned>> threads, std::size_t extent = 0) {
+        for (const auto &together : threads) {
+            groups.emplace_back();
+            for (const unsigned count : together)
+                groups.back().push_back({what, bytes, alignment, count, extent});
+        }
     };
-    add(workload::warm, 64, 8, {1, 2, 8, 64});
-    add(workload::warm, 64, 8, {2}, bench::warm_cell_like_64(2).extent);
-    add(workload::cold, 32, 8, {1}, 512);
+    add(workload::warm, 64, 8, {{1, 2}, {8}, {64}});
+    groups.back().push_back(bench::warm_cell_like_64(2));
+    add(workload::cold, 32, 8, {{1}}, 512);
     if (!full) {
-        add(workload::warm, 16, 8, {1, 2});
-        add(workload::warm, mixed_sizes, 8, {1, 2});
-        add(workload::cold, 64, 8, {2}, 64);
-        add(workload::frame, mixed_sizes, 8, {2});
-        add(workload::frame, mixed_sizes, 8, {2}, 1);
-        add(workload::containers, mixed_sizes, 8, {2});
-        return cells;
+        add(workload::warm, 16, 8, {{1, 2}});
+        add(workload::warm, mixed_sizes, 8, {{1, 2}});
+        add(workload::cold, 64, 8, {{2}}, 64);
+        add(workload::frame, mixed_sizes, 8, {{2}});
+        add(workload::frame, mixed_sizes, 8, {{2}}, 1);
+        add(workload::containers, mixed_sizes, 8, {{2}});
+        return groups;
     }
     for (const std::size_t bytes : {std::size_t{16}, std::size_t{256}, std::size_t{4096}, mixed_sizes})
-        add(workload::warm, bytes, 8, {1, 2, 8, 64});
+        add(workload::warm, bytes, 8, {{1, 2}, {8}, {64}});
     for (const std::size_t bytes :
          {std::size_t{16}, std::size_t{64}, std::size_t{256}, std::size_t{4096}, mixed_sizes})
         for (const std::size_t alignment : {std::size_t{16}, std::size_t{64}})
             if (bytes >= alignment || bytes == mixed_sizes) // else it is the cell of a larger size
-                add(workload::warm, bytes, alignment, {1, 2});
-    const std::vector<std::size_t> cold_bytes = {16, 64, 256, 4096, mixed_sizes};
-    for (const std::size_t bytes : cold_bytes)
-        add(workload::cold, bytes, 8, {1, 2, 8, 64}, 64);
-    add(workload::frame, mixed_sizes, 8, {1, 2, 8, 64});
-    add(workload::frame, mixed_sizes, 8, {1, 2, 8, 64}, 1);
-    add(workload::containers, mixed_sizes, 8, {1, 2, 8, 64});
-    add(workload::index, mixed_sizes, 8, {1, 2, 8}, 1);
-    add(workload::index, mixed_sizes, 8, {1, 2}, 0);
-    return cells;
+                add(workload::warm, bytes, alignment, {{1, 2}});
+    for (const std::size_t bytes :
+         {std::size_t{16}, std::size_t{64}, std::size_t{256}, std::size_t{4096}, mixed_sizes})
+        add(workload::cold, bytes, 8, {{1, 2}, {8}, {64}}, 64);
+    add(workload::frame, mixed_sizes, 8, {{1, 2}, {8}, {64}});
+    add(workload::frame, mixed_sizes, 8, {{1, 2}, {8}, {64}}, 1);
+    add(workload::containers, mixed_sizes, 8, {{1, 2}, {8}, {64}});
+    add(workload::index, mixed_sizes, 8, {{1, 2}, {8}}, 1);
+    add(workload::index, mixed_sizes, 8, {{1, 2}}, 0);
+    return groups;
 }
 
 bool takes_part(const contender_entry &entry, const shape &s, bool full)
@@ -109,6 +117,35 @@ bool takes_part(const contender_entry &entry, const shape &s, bool full)
     if (s.threads > 2)
         return entry.name.find("mutex") == std::string::npos && entry.name != "pmr_sync_pool";
     return true;
+}
+
+struct run {
+    const contender_entry *entry;
+    shape cell;
+    unsigned pass;
+};
+
+// One pass. The order of groups is another one in each. Within a group each pass begins with another row, and
+// every other one goes backwards: contenders of a cell stay neighbours in time, and nobody always follows the
+// same one.
+std::vector<run> runs_of(unsigned pass, const settings &o, const std::vector<contender_entry> &rows)
+{
+    std::vector<group> groups = groups_of(o.full);
+    std::shuffle(groups.begin(), groups.end(), std::mt19937(pass)); // the same in every run of the program
+    std::vector<run> all;
+    for (const group &g : groups) {
+        std::vector<run> together;
+        for (const contender_entry &entry : rows)
+            for (const shape &s : g)
+                if (takes_part(entry, s, o.full))
+                    together.push_back({&entry, s, pass});
+        if (pass % 2 != 0)
+            std::reverse(together.begin(), together.end());
+        const std::size_t first = together.size() * pass / o.passes;
+        all.insert(all.end(), together.begin() + static_cast<std::ptrdiff_t>(first), together.end());
+        all.insert(all.end(), together.begin(), together.begin() + static_cast<std::ptrdiff_t>(first));
+    }
+    return all;
 }
 
 // ------------------------------------------------------------------------------ fresh processes --
@@ -197,23 +234,29 @@ void end_progress()
         (void)std::fprintf(stderr, "\r\033[K");
 }
 
-void enter(const contender_entry &entry, const shape &s, double enough, bench::results &into)
+void enter(const run &one, double enough, bench::results &into)
 {
+    const shape &s = one.cell;
     const std::string size = s.bytes == bench::mixed_sizes ? "mixed" : std::to_string(s.bytes);
-    const std::string name = std::string(bench::name_of(s.what)) + "/" + entry.name + "/" + size + "/" +
-                             std::to_string(s.alignment) + "/" + std::to_string(s.threads);
-    const auto body = [entry, s, enough, name, &into](benchmark::State &state) {
+    const std::string name = std::string(bench::name_of(s.what)) + "/" + one.entry->name + "/" + size + "/" +
+                             std::to_string(s.alignment) + "/" + std::to_string(s.threads) + "/" +
+                             std::to_string(s.extent);
+    const auto body = [one, enough, name, &into](benchmark::State &state) {
         show_progress(name);
         for (auto once : state) {
             (void)once;
-            const double ns = measure_cell(entry, s, enough);
+            const double ns = measure_cell(*one.entry, one.cell, enough);
             if (ns > 0) {
-                into.add(s, entry.name, ns);
+                into.add(one.pass, one.cell, one.entry->name, ns);
+                // The model's t next to what it explains: it changes several times over within an hour.
+                if (one.cell.key() == bench::warm_cell(2).key() && one.entry->name == "tsmbr_shared_only")
+                    into.add(one.pass, one.cell, bench::transfer_row, bench::measure_transfer_ns());
                 state.SetIterationTime(ns * 1e-9);
             } else {
                 state.SkipWithError("could not be measured");
             }
             state.counters["ns_per_block"] = ns;
+            state.counters["pass"] = one.pass;
         }
     };
     benchmark::RegisterBenchmark(name.c_str(), body)->Iterations(1)->UseManualTime();
@@ -234,10 +277,7 @@ class silent_reporter : public benchmark::BenchmarkReporter
 // Own flags are read, the rest is Google Benchmark's. False if one of these is unknown.
 bool read_flags(int argc, char **argv, settings &o)
 {
-    // The flags given come last and win.
-    static char interleave[] = "--benchmark_enable_random_interleaving=true";
-    static char repetitions[] = "--benchmark_repetitions=7"; // as default_repetitions
-    std::vector<char *> arguments = {argv[0], interleave, repetitions};
+    std::vector<char *> arguments = {argv[0]};
     o.command = "tsmbr_bench";
     for (int i = 1; i < argc; ++i) {
         o.command += std::string(" ") + argv[i];
@@ -245,12 +285,15 @@ bool read_flags(int argc, char **argv, settings &o)
             o.full = true;
         } else if (std::strncmp(argv[i], "--data=", 7) == 0) {
             o.data = argv[i] + 7;
+        } else if (std::strncmp(argv[i], "--benchmark_repetitions=", 24) == 0) {
+            // Google Benchmark would repeat each run by itself.
+            o.passes = std::max(1u, static_cast<unsigned>(std::strtoul(argv[i] + 24, nullptr, 10)));
         } else {
             arguments.push_back(argv[i]);
-            o.all_runs = o.all_runs && std::strstr(argv[i], "filter") == nullptr &&
-                         std::strstr(argv[i], "repetitions") == nullptr;
-            o.own_report = o.own_report && std::strncmp(argv[i], "--benchmark_format", 18) != 0 &&
-                           std::strncmp(argv[i], "--benchmark_list_tests", 22) != 0;
+            const bool lists = std::strncmp(argv[i], "--benchmark_list_tests", 22) == 0;
+            o.passes = lists ? 1 : o.passes;
+            o.all_runs = o.all_runs && std::strstr(argv[i], "filter") == nullptr;
+            o.own_report = o.own_report && !lists && std::strncmp(argv[i], "--benchmark_format", 18) != 0;
         }
     }
     int count = static_cast<int>(arguments.size());
@@ -265,8 +308,8 @@ void report(const settings &o, const bench::results &r, const std::vector<conten
     const bench::counts counted = count_operations();
     const bench::models m = bench::make_models(r, counted);
     bench::print_targets(r, counted, rows);
-    bench::print_rivals(r, rows, "tsmbr_allocate");
-    bench::print_models(m);
+    bench::print_rivals(r, rows, "tsmbr_allocate", "tsmbr_pmr_adapter");
+    bench::print_models(r, m);
     bench::print_warning(r);
     std::printf("\nThis took %.0f seconds.\n", bench::seconds_since(o.begin));
     if (!o.data.empty() && !bench::write_data(o.data, r, m))
@@ -294,14 +337,13 @@ int main(int argc, char **argv)
     bench::region();
     bench::results r;
     std::size_t entered = 0;
-    for (const shape &s : cells_of(o.full))
-        for (const contender_entry &entry : rows)
-            if (takes_part(entry, s, o.full)) {
-                enter(entry, s, o.full ? 0.015 : 0.006, r);
-                ++entered;
-            }
+    for (unsigned pass = 0; pass < o.passes; ++pass)
+        for (const run &one : runs_of(pass, o, rows)) {
+            enter(one, o.full ? 0.015 : 0.006, r);
+            ++entered;
+        }
     if (o.all_runs)
-        runs_expected = entered * default_repetitions;
+        runs_expected = entered;
     if (o.own_report)
         bench::print_machine(o.command, missing);
     silent_reporter silent;
