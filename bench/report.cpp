@@ -60,7 +60,8 @@ std::string title_of(const shape &s)
         return "warm, " + size + ", aligned to " + std::to_string(s.alignment) +
                (s.extent != 0 ? ", " + std::to_string(s.extent) + " MiB a round" : "");
     case workload::cold:
-        return "cold, " + size + ", " + std::to_string(s.extent) + " MiB";
+        return "cold, " + size + (s.alignment != 8 ? ", aligned to " + std::to_string(s.alignment) : "") + ", " +
+               std::to_string(s.extent) + " MiB";
     case workload::frame:
         return "frames of 1 MiB a thread, " + size + (s.extent != 0 ? ", told beforehand" : "");
     case workload::containers:
