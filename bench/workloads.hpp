@@ -164,7 +164,7 @@ double measure_index(const shape &s)
     return ns_per_block(t.seconds + seconds_since(reset_start), s.threads, t.blocks / s.threads);
 }
 
-// One repetition of a cell: at least `enough` seconds on the clock. Nanoseconds; negative if it cannot be.
+// One run of a cell: at least `enough` seconds on the clock. Nanoseconds; negative if it cannot be.
 template <class Contender>
 double measure(const shape &s, double enough)
 {
