@@ -99,7 +99,7 @@ void print_targets(const results &r, const counts &c, const std::vector<contende
 models make_models(const results &r, const counts &c)
 {
     models m{};
-    const double transfer = r.at(warm_cell(2), transfer_row);
+    const double transfer = r.at(warm_cell(2), "raw_cas");
     const shape one = warm_cell(1);
     m.lanes = {r.at(one, "tsmbr_allocate"), count_of(c, "default_rmw_16"), transfer};
     m.shared = {r.at(one, "tsmbr_shared_only"), count_of(c, "shared_only_rmw_1"), transfer};
@@ -119,7 +119,7 @@ void print_models(const results &r, const models &m)
         "core, where it is but for one time in n, and p ns of a core's own work per block. Machine repairman's\n"
         "queue, by mean values, for k = 1 ... n: r = t (1 - 1/n) (1 + q), x = k / (p/s + r), q = x r; throughput\n"
         "x / s. Blocks per microsecond, all cores; next to what was measured, where there were the cores.\n"
-        "t = %.0f ns, measured with two cores; on more, and across sockets, it is larger for both rows: 3 t.\n",
+        "t = %.0f ns, of raw_cas with two cores; on more, and across sockets, it is larger for both rows: 3 t.\n",
         m.lanes.transfer_ns);
     std::printf("%-28s%8s%11s", "", "p, ns", "s");
     for (const unsigned n : columns)
