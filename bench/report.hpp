@@ -40,9 +40,6 @@ void print_models(const results &r, const models &m);
 // Every cell and the model, for plots: DIRECTORY/results.tsv, DIRECTORY/model.tsv.
 bool write_data(const std::string &directory, const results &r, const models &m);
 
-// Not a row of a table: the model's t, in warm_cell(2).
-constexpr const char *transfer_row = "line_transfer";
-
 // Cells that targets are computed from.
 inline shape warm_cell(unsigned threads)
 {

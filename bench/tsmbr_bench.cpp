@@ -102,7 +102,7 @@ bool takes_part(const contender_entry &entry, const shape &s, bool full)
     if (entry.name == "raw_bump_huge")
         return s.what == workload::cold;
     if (entry.name == "tsmbr_pmr_system")
-        return s.what == workload::cold || s.what == workload::index;
+        return (s.what == workload::cold && (full || s.extent != 512)) || s.what == workload::index;
     // Who can be told a frame's size, and the control.
     if (s.what == workload::frame && s.extent != 0)
         return entry.name == "pmr_private" || entry.name == "raw_bump" || entry.name.rfind("tsmbr_", 0) == 0;
@@ -120,6 +120,8 @@ bool takes_part(const contender_entry &entry, const shape &s, bool full)
     if (full)
         return true;
     // The long ones, in the short run: what the targets compare, and no queues of threads at a lock.
+    if (s.what == workload::cold && s.extent == 512 && (entry.name == "tcmalloc" || entry.name == "tbbmalloc"))
+        return false; // a second each, and never the best of the malloc family
     if (s.what == workload::cold)
         return entry.general || entry.name == "tsmbr_allocate" || entry.name == "pmr_private";
     if (s.threads > 2)
@@ -256,9 +258,6 @@ void enter(const run &one, double enough, bench::results &into)
             const double ns = measure_cell(*one.entry, one.cell, enough);
             if (ns > 0) {
                 into.add(one.pass, one.cell, one.entry->name, ns);
-                // The model's t next to what it explains: it changes several times over within an hour.
-                if (one.cell.key() == bench::warm_cell(2).key() && one.entry->name == "tsmbr_shared_only")
-                    into.add(one.pass, one.cell, bench::transfer_row, bench::measure_transfer_ns());
                 state.SetIterationTime(ns * 1e-9);
             } else {
                 state.SkipWithError("could not be measured");
