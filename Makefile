@@ -162,7 +162,7 @@ verify-%:
 	@$(BOOTSTRAP) build test clang verify
 	@scripts/verify $*
 
-bench: ## compare with fourteen ways to get memory, in one run: tables, targets, a model; under two minutes
+bench: ## compare with ten other ways to get memory, in one run: tables, targets, a model; under two minutes
 	@$(BOOTSTRAP) build bench
 	@$(call build,bench)
 	@$(BUILD)/bench/bench/tsmbr_bench $(BENCH_FLAGS)
