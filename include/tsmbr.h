@@ -508,16 +508,18 @@ TSMBR_API TSMBR_MUST_USE TSMBR_ALIGNED_BY(3) void *tsmbr_lane_refill(tsmbr_lane 
 TSMBR_API TSMBR_MUST_USE TSMBR_ALIGNED_BY(3) void *tsmbr_lane_extend(tsmbr_lane *lane, size_t bytes,
                                                                      size_t alignment);
 
-/* For the two functions below: a block from the lane's own bytes. False with nothing changed if they are too few,
- * for zero bytes, which count as one, and for an alignment that is none: those go the long way. */
+/* For the two functions below: a block from the lane's own bytes. False with nothing changed if they might be too
+ * few, for zero bytes, which count as one, and for an alignment that is none: those go the long way. */
 TSMBR_MUST_USE static inline bool tsmbr_lane_bump(tsmbr_lane *lane, size_t bytes, size_t alignment, void **block)
 {
-    size_t room = TSMBR_CAST(size_t, lane->end - lane->cursor);
-    size_t padding = (0 - TSMBR_ADDRESS(lane->cursor)) & (alignment - 1);
-    if (padding > room || bytes - 1 >= room - padding || (alignment & (alignment - 1)) != 0)
+    unsigned char *cursor = lane->cursor;
+    size_t room = TSMBR_CAST(size_t, lane->end - cursor);
+    size_t most = alignment - 1; /* padding */
+    if (most >= room || bytes - 1 >= room - most || (alignment & most) != 0)
         return false;
-    *block = lane->cursor + padding;
-    lane->cursor += padding + bytes;
+    unsigned char *at = cursor + (((TSMBR_ADDRESS(cursor) + most) & ~most) - TSMBR_ADDRESS(cursor));
+    *block = at;
+    lane->cursor = at + bytes;
     return true;
 }
 
