@@ -395,7 +395,7 @@ static void kept_chunks_serve_any_shape(void **state)
     tsmbr_resource r;
     tsmbr_init(&r, &(tsmbr_config){.upstream = &w.upstream});
     dice roll = dice_make(run_seed(), 2);
-    for (int round = 0; round < 300; round++) {
+    for (size_t round = 0; round < rounds_for(300); round++) {
         blocks all = {0};
         size_t most = (size_t)1 << dice_below(&roll, 18);
         size_t total = dice_below(&roll, 400000);
