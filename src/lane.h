@@ -203,7 +203,8 @@ void tsmbr_run_shrink(resource *r, tsmbr_lane *run, size_t given_up, size_t *los
   @ requires \valid(lost) && apart((char *)lost, sizeof(*lost)) && \separated(lost, r);
   @ requires \separated(lost, THREAD) && \separated(lost, mine);
   @ requires \separated(lost, tables + (0 .. tables_count - 1));
-  @ assigns TAKEN, RUN, LANE, TABLE, SLOT, *lost;
+  @ assigns TAKEN, RUN, LANE, TABLE, SLOT, *lost, errno;
+  @ ensures errno == \old(errno);
   @ ensures lists: lists_ok;
   @ ensures resource: resource_ok(r);
   @ ensures lies: run_lies;

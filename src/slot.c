@@ -107,7 +107,9 @@ static void key_delete(void)
 }
 
 /* A key with a high number may take memory, and a failure there may show in errno. */
-/*@ assigns \nothing; */
+/*@ assigns errno;
+  @ ensures errno == \old(errno);
+  @*/
 static bool key_set(thread_state *thread)
 {
     int saved_errno = errno;

@@ -139,7 +139,8 @@ extern _Thread_local thread_state tsmbr_thread TSMBR_THREAD_MODEL;
 /* Take a slot for this thread, which has entered. False if it has one, has ended, or there is none to be had.
  * Not for signal handlers: the system is asked to tell when the thread ends. */
 /*@ requires thread == &this_thread && thread_ok;
-  @ assigns SLOT;
+  @ assigns SLOT, errno;
+  @ ensures errno == \old(errno);
   @ ensures thread_ok;
   @ ensures \result ==> this_thread.group != 0;
   @*/
