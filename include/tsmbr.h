@@ -515,9 +515,10 @@ TSMBR_MUST_USE static inline bool tsmbr_lane_bump(tsmbr_lane *lane, size_t bytes
     unsigned char *cursor = lane->cursor;
     size_t room = TSMBR_CAST(size_t, lane->end - cursor);
     size_t most = alignment - 1; /* padding */
+    unsigned char *at;
     if (most >= room || bytes - 1 >= room - most || (alignment & most) != 0)
         return false;
-    unsigned char *at = cursor + (((TSMBR_ADDRESS(cursor) + most) & ~most) - TSMBR_ADDRESS(cursor));
+    at = cursor + (((TSMBR_ADDRESS(cursor) + most) & ~most) - TSMBR_ADDRESS(cursor));
     *block = at;
     lane->cursor = at + bytes;
     return true;
