@@ -291,7 +291,9 @@ static void cancelled_threads_leave_nothing_behind(void **state)
     printf("%zu threads cancelled after %zu blocks, %zu in the middle of a call\n", rounds * AT_ONCE, blocks_taken,
            inside);
     assert_int_equal(stage.faults, 0);
+#if !defined(_WIN32) /* there a cancelled thread has mostly gone on by when the request is counted */
     assert_true(inside >= rounds / 10);
+#endif
     /* Whoever was cancelled gave its slot back. */
     assert_true(stage.highest <= AT_ONCE);
     tsmbr_release(&stage.r);
