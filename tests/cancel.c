@@ -25,17 +25,6 @@ static void *nothing(void *context, size_t bytes, size_t alignment)
     return NULL;
 }
 
-static char *format(tsmbr_resource *r, const char *text, ...) TSMBR_PRINTF(2, 3);
-
-static char *format(tsmbr_resource *r, const char *text, ...)
-{
-    va_list arguments;
-    va_start(arguments, text);
-    char *formatted = tsmbr_vprintf(r, text, arguments);
-    va_end(arguments);
-    return formatted;
-}
-
 typedef struct pending {
     const tsmbr_upstream *upstream;
     size_t served;
@@ -52,7 +41,7 @@ static void call_once(pending *p, tsmbr_resource *r)
     p->wrong += tsmbr_allocate_from(r, (size_t)1 << 20, 1, p->upstream) == NULL;
     p->wrong += tsmbr_allocate_or_call(r, (size_t)300 << 20, 1, nothing, NULL) != NULL;
     p->wrong += tsmbr_allocate_array(r, 1000, 30, 8) == NULL;
-    p->wrong += tsmbr_printf(r, "%s", "all") == NULL || format(r, "%d of %s", 1, "all") == NULL;
+    p->wrong += tsmbr_printf(r, "%s", "all") == NULL || print_arguments(r, "%d of %s", 1, "all") == NULL;
     p->wrong += tsmbr_strdup(r, "text") == NULL || tsmbr_strndup(r, "text", 2) == NULL;
     p->wrong += tsmbr_memdup(r, "text", 4) == NULL || tsmbr_calloc(r, 3, 5) == NULL;
     p->wrong += tsmbr_on_release(r, ignore, NULL) != 0;

@@ -36,17 +36,6 @@ static void texts_are_copied(void **state)
     tsmbr_destroy(&r);
 }
 
-static char *print_arguments(tsmbr_resource *r, const char *format, ...) TSMBR_PRINTF(2, 3);
-
-static char *print_arguments(tsmbr_resource *r, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    char *text = tsmbr_vprintf(r, format, arguments);
-    va_end(arguments);
-    return text;
-}
-
 /* Right behind each other, wherever that is. */
 static void texts_are_aligned_to_one_byte(void **state)
 {

@@ -114,4 +114,14 @@ void blocks_free(blocks *b);
 void pattern_write(const block *b);
 bool pattern_intact(const block *b);
 
+/* tsmbr_vprintf of the arguments. Here, as support.c is also linked where the library is loaded later. */
+TSMBR_PRINTF(2, 3) static inline char *print_arguments(tsmbr_resource *r, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    char *text = tsmbr_vprintf(r, format, arguments);
+    va_end(arguments);
+    return text;
+}
+
 #endif
