@@ -9,6 +9,7 @@
 
 #include "lifetime.h"
 #include "operations.h"
+#include "system.h"
 
 enum { BLOCKS_MOST = 6000, HOP_MOST = 8 };
 static const size_t ARRAY_MOST = (size_t)20 << 20;
@@ -136,6 +137,8 @@ static void do_settings(reader *in, unsigned resource)
     switch (code % 6) {
     case 0:
         s->fail_after = s->fail_every = s->refuse_above = 0;
+        if (code == 252)
+            system_refuse_end();
         break;
     case 1:
         s->fail_after = code / 6;
@@ -151,6 +154,7 @@ static void do_settings(reader *in, unsigned resource)
         break;
     default:
         s->gap = code / 6 % 2 == 0 ? 0 : (size_t)code;
+        s->wrap_next = code == 251;
     }
 }
 
@@ -174,7 +178,8 @@ static void do_upstream(reader *in, unsigned resource)
     which = which < 192 ? which % 4 : 4;
     const tsmbr_upstream *u = upstreams[which]();
     size_t bytes = read_bytes(in, resource);
-    size_t alignment = (size_t)1 << (4 + read_byte(in) % 19);
+    unsigned code = read_byte(in);
+    size_t alignment = (size_t)1 << (4 + code % 19);
     if (which == 2 && bytes < SIZE_MAX / 4)
         bytes %= (size_t)5 << 20;
     bytes += bytes == 0;
@@ -182,18 +187,26 @@ static void do_upstream(reader *in, unsigned resource)
     if (bytes > SIZE_MAX / 4 && alignment > 16) /* _aligned_malloc of wine's adds the two, and wraps */
         return;
 #endif
+    if (code >= 228)
+        system_refuse(1 + code % 7, code >= 242);
     errno = EDOM;
     unsigned char *ptr = u->allocate(u->context, bytes, alignment);
     tell_of("  upstream %u: %zu bytes at alignment %zu -> %p\n", which, bytes, alignment, (void *)ptr);
-    REQUIRE_THAT(ptr == NULL ? which == 3 || bytes > SIZE_MAX / 4 : which != 3 && bytes <= PTRDIFF_MAX,
-                 "upstream %u: %p for %zu bytes at alignment %zu", which, (void *)ptr, bytes, alignment);
-    if (ptr == NULL)
+    if (ptr == NULL) {
+        bool refused = system_serve();
+        REQUIRE_THAT(which == 3 || bytes > SIZE_MAX / 4 || refused, "upstream %u: no %zu bytes at alignment %zu",
+                     which, bytes, alignment);
+        u->deallocate(u->context, NULL, bytes, alignment);
         return;
+    }
+    REQUIRE_THAT(which != 3 && bytes <= PTRDIFF_MAX, "upstream %u: %p for %zu bytes at alignment %zu", which,
+                 (void *)ptr, bytes, alignment);
     REQUIRE_THAT((uintptr_t)ptr % alignment == 0, "upstream %u: %p for alignment %zu", which, (void *)ptr,
                  alignment);
     REQUIRE_THAT(!keeps_errno(which) || errno == EDOM, "upstream %u has set errno to %d", which, errno);
     ptr[0] = ptr[bytes - 1] = 1;
     u->deallocate(u->context, ptr, bytes, alignment);
+    (void)system_serve();
 }
 
 static void do_check(reader *in, unsigned resource)

@@ -1,6 +1,8 @@
 /* supply.c - the arena, its grants, and the accounts over them. */
 #include "supply.h"
 
+#include "system.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <stdint.h>
@@ -91,6 +93,8 @@ static uint64_t places;
 ssize_t getrandom(void *buffer, size_t bytes, unsigned flags)
 {
     (void)flags;
+    if (system_refuses())
+        return -1;
     for (size_t i = 0; i < bytes; i++) {
         places = places * 6364136223846793005u + 1442695040888963407u;
         ((unsigned char *)buffer)[i] = (unsigned char)(places >> 56);
@@ -208,10 +212,12 @@ void supply_check(void)
 void supply_tidy(void)
 {
     REQUIRE_THAT(grant_count == 0, "%zu pieces of memory are still out at the end", grant_count);
+    REQUIRE_THAT(system_mapped() == 0, "%zu bytes are still mapped at the end", system_mapped());
     if (arena != NULL && highest > arena + TIDY_ABOVE)
         arena_forget(arena + TIDY_ABOVE, (size_t)(highest - arena) - TIDY_ABOVE);
     top = highest = arena;
     places_begin();
+    (void)system_serve();
 }
 
 /* ------------------------------------------------------------------------------------ accounts -- */
@@ -238,13 +244,24 @@ static grant *supply_grant(supply *s, size_t bytes, size_t alignment)
     return grant_add(s, ptr, bytes, ptr);
 }
 
+/* An address from which so many bytes are more than there are. */
+static unsigned char *supply_wrap(supply *s, size_t bytes)
+{
+    s->wrap_next = false;
+    s->wrapping =
+        (void *)((UINTPTR_MAX - bytes / 2) & ~(uintptr_t)(LINE - 1)); /* NOLINT(performance-no-int-to-ptr) */
+    return s->wrapping;
+}
+
 static void *supply_allocate(void *context, size_t bytes, size_t alignment)
 {
     supply *s = context;
     supply_lock();
-    grant *g = supply_refuses(s, bytes) ? NULL : supply_grant(s, bytes, alignment);
+    bool wraps = s->wrap_next && s->base == NULL;
+    grant *g = supply_refuses(s, bytes) || wraps ? NULL : supply_grant(s, bytes, alignment);
     unsigned char *base = NULL;
     if (g == NULL) {
+        base = wraps ? supply_wrap(s, bytes) : NULL;
         s->refusals++;
         s->least_refused = bytes < s->least_refused ? bytes : s->least_refused;
     } else {
@@ -263,6 +280,12 @@ static void supply_deallocate(void *context, void *ptr, size_t bytes, size_t ali
 {
     supply *s = context;
     supply_lock();
+    if (ptr == s->wrapping && ptr != NULL) {
+        s->wrapping = NULL;
+        supply_unlock();
+        errno = EIO;
+        return;
+    }
     grant *g = supply_find(s, ptr, 0);
     while (g != NULL && (g->base != ptr || g->buffer))
         g = supply_next(s, g);
@@ -307,5 +330,5 @@ void supply_close(supply *s)
         REQUIRE_THAT(g->buffer, "%zu bytes have not been given back to the upstream", g->bytes);
         grant_remove(g);
     }
-    REQUIRE_THAT(s->held == 0 && s->live == 0, "the upstream's account does not close");
+    REQUIRE_THAT(s->held == 0 && s->live == 0 && s->wrapping == NULL, "the upstream's account does not close");
 }

@@ -70,6 +70,7 @@ typedef struct supply {
     size_t refuse_above; /* refuse larger requests; 0: none */
     size_t misalign;     /* distance of a grant from a line */
     size_t gap;          /* bytes before a grant, at least; 0: tight behind the one before */
+    bool wrap_next;      /* the next grant is of memory that would wrap, which no object does */
 
     /* counts */
     size_t calls; /* of allocate, refused ones included */
@@ -81,6 +82,7 @@ typedef struct supply {
     size_t live; /* grants */
     size_t peak;
     size_t last_bytes; /* of the last grant */
+    void *wrapping;    /* a grant that wraps, until it comes back */
 } supply;
 
 /* Memory that is out. */

@@ -351,12 +351,17 @@ module {:options "--function-syntax:3"} ThreadSafeMonotonicBuffer {
   }
 
   // The machine is not empty: there is an execution in which two threads find no chunk, both get one from the
-  // upstream, one installs it, the other loses, gives its chunk back and is served from the winner's.
+  // upstream, one installs it, the other loses, gives its chunk back and is served from the winner's; the first then has a lane,
+  // which it carves, uses, extends and closes, and gives its slot to the other.
   lemma nonVacuity() returns (tr: seq<State>, ls: seq<Label>)
     ensures Execution(tr, ls)
     ensures exists k :: 0 <= k < |ls| && ls[k].a.InstallLost?
-    ensures exists k :: 0 <= k < |ls| && ls[k].a.CarveWon?
-    ensures |tr[|ls|].log| == 2 && AtRest(tr[|ls|]) && |tr[|ls|].abs.live| == 2
+    ensures exists k :: 0 <= k < |ls| && ls[k].a.CarveWon? && ls[k].t == 1
+    ensures exists k :: 0 <= k < |ls| && ls[k].a.Bump?
+    ensures exists k :: 0 <= k < |ls| && ls[k].a.ExtendWon?
+    ensures exists k :: 0 <= k < |ls| && ls[k].a.CloseWon?
+    ensures exists i, k :: 0 <= i < k < |ls| && ls[i].a.Give? && ls[k].a.TakeWon? && ls[i].t != ls[k].t
+    ensures |tr[|ls|].log| == 5 && AtRest(tr[|ls|]) && |tr[|ls|].abs.live| == 5
   {
     tr, ls := Race();
   }

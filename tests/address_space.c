@@ -7,19 +7,12 @@
 #endif
 #include "resource.h"
 
+#include "sanitizers.h"
 #include "support.h"
 
 #include <stdio.h>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SPACE_IS_TAKEN
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SPACE_IS_TAKEN
-#endif
-#endif
-
-#if !defined(__linux__) || defined(SPACE_IS_TAKEN)
+#if !defined(__linux__) || UNDER_ASAN || UNDER_TSAN
 int main(void)
 {
     puts("address_space: not Linux, or a sanitizer that has the address space for itself; nothing was tested");

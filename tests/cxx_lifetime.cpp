@@ -1,6 +1,7 @@
 // A block's life and its resource's: reset, resize, owns, statistics, cleanups at release.
 
 #include "cxx_support.hpp"
+#include "sanitizers.h"
 
 #include <algorithm>
 #include <array>
@@ -8,14 +9,7 @@
 #include <cstdint>
 #include <vector>
 
-#if defined(__SANITIZE_ADDRESS__)
-#define SEEN_BY_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SEEN_BY_ASAN 1
-#endif
-#endif
-#if defined(SEEN_BY_ASAN)
+#if UNDER_ASAN
 #include <sanitizer/asan_interface.h>
 #endif
 
@@ -133,7 +127,7 @@ TEST(resize, the_last_block_alone_grows)
     EXPECT_EQ(up.calls(), 1u);
 }
 
-#if defined(SEEN_BY_ASAN)
+#if UNDER_ASAN
 // Through the base class, as containers call it.
 TEST(deallocate, ends_a_block_for_tools)
 {

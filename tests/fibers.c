@@ -8,6 +8,7 @@
 
 #include "lane.h"
 
+#include "sanitizers.h"
 #include "support.h"
 
 #include <sched.h>
@@ -35,24 +36,10 @@ int main(void)
 #endif
 
 /* The sanitizers want to be told whose stack it is. */
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define STACKS_ARE_WATCHED
-#endif
-#if __has_feature(thread_sanitizer)
-#define FIBERS_ARE_WATCHED
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__)
-#define STACKS_ARE_WATCHED
-#endif
-#if defined(__SANITIZE_THREAD__)
-#define FIBERS_ARE_WATCHED
-#endif
-#if defined(STACKS_ARE_WATCHED)
+#if UNDER_ASAN
 #include <sanitizer/common_interface_defs.h>
 #endif
-#if defined(FIBERS_ARE_WATCHED)
+#if UNDER_TSAN
 #include <sanitizer/tsan_interface.h>
 #endif
 
@@ -106,11 +93,11 @@ void hook(const char *step)
 static void strand_switch(strand *from, strand *to, bool last)
 {
     (void)last;
-#if defined(STACKS_ARE_WATCHED)
+#if UNDER_ASAN
     void *fake = NULL;
     __sanitizer_start_switch_fiber(last ? NULL : &fake, to->stack, to->stack_bytes);
 #endif
-#if defined(FIBERS_ARE_WATCHED)
+#if UNDER_TSAN
     __tsan_switch_to_fiber(to->watched, 0);
 #endif
 #if defined(_WIN32)
@@ -119,7 +106,7 @@ static void strand_switch(strand *from, strand *to, bool last)
 #else
     (void)swapcontext(&from->context, &to->context);
 #endif
-#if defined(STACKS_ARE_WATCHED)
+#if UNDER_ASAN
     __sanitizer_finish_switch_fiber(fake, NULL, NULL);
 #endif
 }
@@ -152,7 +139,7 @@ static __attribute__((noinline)) void fiber_turn(fiber *f)
 
 static void fiber_main(fiber *f)
 {
-#if defined(STACKS_ARE_WATCHED)
+#if UNDER_ASAN
     __sanitizer_finish_switch_fiber(NULL, NULL, NULL);
 #endif
     for (int i = 0; i < TURNS; i++) {
@@ -193,13 +180,13 @@ static void run_fibers(void *argument, size_t index)
 #if defined(_WIN32)
     self.context = ConvertThreadToFiber(NULL);
 #endif
-#if defined(STACKS_ARE_WATCHED)
+#if UNDER_ASAN
     pthread_attr_t attributes;
     (void)pthread_getattr_np(pthread_self(), &attributes);
     (void)pthread_attr_getstack(&attributes, &self.stack, &self.stack_bytes);
     (void)pthread_attr_destroy(&attributes);
 #endif
-#if defined(FIBERS_ARE_WATCHED)
+#if UNDER_TSAN
     self.watched = __tsan_get_current_fiber();
 #endif
     pthread_mutex_lock(&stage.mutex);
@@ -248,7 +235,7 @@ static void fiber_start(fiber *f, size_t index)
     uint64_t bits = (uint64_t)(uintptr_t)f; /* makecontext passes ints only */
     makecontext(&f->own.context, (void (*)(void))fiber_entry, 2, (unsigned)(bits >> 32), (unsigned)bits);
 #endif
-#if defined(FIBERS_ARE_WATCHED)
+#if UNDER_TSAN
     f->own.watched = __tsan_create_fiber(0);
 #endif
     ready_push(index % THREADS, f);
@@ -256,7 +243,7 @@ static void fiber_start(fiber *f, size_t index)
 
 static void fiber_end(fiber *f)
 {
-#if defined(FIBERS_ARE_WATCHED)
+#if UNDER_TSAN
     __tsan_destroy_fiber(f->own.watched);
 #endif
 #if defined(_WIN32)

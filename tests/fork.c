@@ -9,6 +9,7 @@
 #include "lane.h"
 #include "resource.h"
 
+#include "sanitizers.h"
 #include "support.h"
 
 #include <stdio.h>
@@ -33,27 +34,13 @@ int main(void)
 #include <sys/wait.h>
 #include <unistd.h>
 
-#if defined(__SANITIZE_THREAD__)
-#define CHILD_HAS_THREADS false
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define CHILD_HAS_THREADS false /* its runtime forbids them there */
-#endif
-#endif
-#ifndef CHILD_HAS_THREADS
-#define CHILD_HAS_THREADS true
-#endif
+#define CHILD_HAS_THREADS (!UNDER_TSAN) /* its runtime forbids them there */
 
 /* The C library's malloc is known to stand a fork while other threads are in it; a sanitizer's is not. */
-#if !defined(__GLIBC__) || defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#if defined(__GLIBC__)
+#define MALLOC_STANDS_A_FORK (!UNDER_TSAN && !UNDER_ASAN && !UNDER_MSAN)
+#else
 #define MALLOC_STANDS_A_FORK false
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer) || __has_feature(memory_sanitizer)
-#define MALLOC_STANDS_A_FORK false
-#endif
-#endif
-#ifndef MALLOC_STANDS_A_FORK
-#define MALLOC_STANDS_A_FORK true
 #endif
 
 enum { WORKERS = 3, LOG = 1000, FORKS = 25, CHILD_LOG = 600 };

@@ -2,6 +2,7 @@
 #if !defined(_DEFAULT_SOURCE)
 #define _DEFAULT_SOURCE /* mincore, syscall */
 #endif
+#include "sanitizers.h"
 #include "support.h"
 
 #include <stdio.h>
@@ -24,13 +25,7 @@ int main(void)
 
 #define HUGE_PAGE ((size_t)2 << 20)
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define WATCHED true
-#elif defined(__has_feature)
-#define WATCHED (__has_feature(address_sanitizer) || __has_feature(thread_sanitizer))
-#else
-#define WATCHED false
-#endif
+#define WATCHED (UNDER_ASAN || UNDER_TSAN)
 
 /* In place of the C library's: what the system does, unless the test says that it refuses. */
 static bool unmapping_is_refused;

@@ -11,6 +11,7 @@
 
 #include "lane.h"
 
+#include "sanitizers.h"
 #include "support.h"
 
 #include <stdio.h>
@@ -41,16 +42,7 @@ int main(void)
 #endif
 
 /* Under ThreadSanitizer signals are handed over when it likes, and one at an instruction never. */
-#if defined(__SANITIZE_THREAD__)
-#define SIGNALS_ARE_DELAYED true
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define SIGNALS_ARE_DELAYED true
-#endif
-#endif
-#ifndef SIGNALS_ARE_DELAYED
-#define SIGNALS_ARE_DELAYED false
-#endif
+#define SIGNALS_ARE_DELAYED UNDER_TSAN
 
 enum { THREADS = 4, MOST = 200000, DEEPEST = 3 };
 

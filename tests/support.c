@@ -1,4 +1,5 @@
 #include "support.h"
+#include "sanitizers.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -175,16 +176,8 @@ void run_rounds(size_t count, size_t rounds, void (*work)(void *, size_t, size_t
     pthread_barrier_destroy(&s.barrier);
 }
 
-#if defined(SLOW)
-#elif defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-#define SLOW 5
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer) || __has_feature(memory_sanitizer)
-#define SLOW 5
-#endif
-#endif
-#ifndef SLOW
-#define SLOW 1
+#if !defined(SLOW)
+#define SLOW (UNDER_ASAN || UNDER_MSAN || UNDER_TSAN ? 5 : 1)
 #endif
 
 size_t rounds_for(size_t rounds)
