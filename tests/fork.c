@@ -34,13 +34,17 @@ int main(void)
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define CHILD_HAS_THREADS (!UNDER_TSAN) /* its runtime forbids them there */
+#if UNDER_TSAN
+#define CHILD_HAS_THREADS false /* its runtime forbids them there */
+#else
+#define CHILD_HAS_THREADS true
+#endif
 
 /* The C library's malloc is known to stand a fork while other threads are in it; a sanitizer's is not. */
-#if defined(__GLIBC__)
-#define MALLOC_STANDS_A_FORK (!UNDER_TSAN && !UNDER_ASAN && !UNDER_MSAN)
-#else
+#if !defined(__GLIBC__) || UNDER_TSAN || UNDER_ASAN || UNDER_MSAN
 #define MALLOC_STANDS_A_FORK false
+#else
+#define MALLOC_STANDS_A_FORK true
 #endif
 
 enum { WORKERS = 3, LOG = 1000, FORKS = 25, CHILD_LOG = 600 };
