@@ -16,7 +16,9 @@
 #include "threads.h"
 
 enum { PROGRAM_MOST = 500, PROGRESS_SECONDS = 10 };
-enum { ROUNDS_SECONDS = 30 }; /* at most: other programs may have the processor whenever a thread yields, which is often */
+enum {
+    ROUNDS_SECONDS = 30
+}; /* at most: other programs may have the processor whenever a thread yields, which is often */
 
 typedef struct soak {
     uint64_t dice;
