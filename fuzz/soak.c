@@ -15,10 +15,9 @@
 #include "lifetime.h"
 #include "threads.h"
 
-enum { PROGRAM_MOST = 500, PROGRESS_SECONDS = 10 };
-enum {
-    ROUNDS_SECONDS = 30
-}; /* at most: other programs may have the processor whenever a thread yields, which is often */
+/* Counted rounds end after ROUNDS_SECONDS, too: whenever a thread yields, which is often, other programs may have
+ * the processor. */
+enum { PROGRAM_MOST = 500, PROGRESS_SECONDS = 10, ROUNDS_SECONDS = 30 };
 
 typedef struct soak {
     uint64_t dice;

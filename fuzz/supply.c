@@ -31,10 +31,10 @@ static grant grants[GRANTS];
 static size_t grant_count;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 
-#if defined(ASAN)
+#if UNDER_ASAN
 #define ARENA_HIDE(ptr, bytes) __asan_poison_memory_region((ptr), (bytes))
 #define ARENA_SHOW(ptr, bytes) __asan_unpoison_memory_region((ptr), (bytes))
-#elif defined(MSAN)
+#elif UNDER_MSAN
 #define ARENA_HIDE(ptr, bytes) __msan_poison((ptr), (bytes))
 #define ARENA_SHOW(ptr, bytes) ((void)(ptr), (void)(bytes)) /* shown as it is written */
 #else
@@ -248,8 +248,8 @@ static grant *supply_grant(supply *s, size_t bytes, size_t alignment)
 static unsigned char *supply_wrap(supply *s, size_t bytes)
 {
     s->wrap_next = false;
-    s->wrapping =
-        (void *)((UINTPTR_MAX - bytes / 2) & ~(uintptr_t)(LINE - 1)); /* NOLINT(performance-no-int-to-ptr) */
+    uintptr_t address = (UINTPTR_MAX - bytes / 2) & ~(uintptr_t)(LINE - 1);
+    s->wrapping = (void *)address; /* NOLINT(performance-no-int-to-ptr) */
     return s->wrapping;
 }
 
@@ -276,16 +276,9 @@ static void *supply_allocate(void *context, size_t bytes, size_t alignment)
     return base;
 }
 
-static void supply_deallocate(void *context, void *ptr, size_t bytes, size_t alignment)
+/* What was granted is given back as it was granted. */
+static void supply_take_back(supply *s, void *ptr, size_t bytes, size_t alignment)
 {
-    supply *s = context;
-    supply_lock();
-    if (ptr == s->wrapping && ptr != NULL) {
-        s->wrapping = NULL;
-        supply_unlock();
-        errno = EIO;
-        return;
-    }
     grant *g = supply_find(s, ptr, 0);
     while (g != NULL && (g->base != ptr || g->buffer))
         g = supply_next(s, g);
@@ -300,6 +293,16 @@ static void supply_deallocate(void *context, void *ptr, size_t bytes, size_t ali
     s->live--;
     s->largest_returned = bytes > s->largest_returned ? bytes : s->largest_returned;
     s->least_returned = bytes < s->least_returned ? bytes : s->least_returned;
+}
+
+static void supply_deallocate(void *context, void *ptr, size_t bytes, size_t alignment)
+{
+    supply *s = context;
+    supply_lock();
+    if (ptr != NULL && ptr == s->wrapping)
+        s->wrapping = NULL;
+    else
+        supply_take_back(s, ptr, bytes, alignment);
     supply_unlock();
     errno = EIO;
 }

@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "../tests/sanitizers.h"
 #include "tsmbr.h"
 
 /* FUZZ_TOOLS: the library is one for tools, with its checks for mistakes and, in a build for AddressSanitizer or
@@ -24,21 +25,11 @@
 #else
 #define TOOLS false
 #endif
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define ASAN
-#elif __has_feature(memory_sanitizer)
-#define MSAN
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__) && !defined(ASAN)
-#define ASAN
-#endif
-#if defined(ASAN)
+#if UNDER_ASAN
 #include <sanitizer/asan_interface.h>
 #define POISON true
 #define IS_POISONED(ptr) (__asan_address_is_poisoned(ptr) != 0)
-#elif defined(MSAN)
+#elif UNDER_MSAN
 #include <sanitizer/msan_interface.h>
 #define POISON true
 #define IS_POISONED(ptr) (__msan_test_shadow(ptr, 1) == 0)

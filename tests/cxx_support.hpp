@@ -4,6 +4,7 @@
 #ifndef CXX_SUPPORT_HPP
 #define CXX_SUPPORT_HPP
 
+#include "sanitizers.h"
 #include "thread_safe_monotonic_buffer.hpp"
 
 #include <array>
@@ -187,12 +188,7 @@ void expect_accounts_agree(const pool_type &pool, const checking_upstream &upstr
 
 // Offsets from the alignment asked at which upstreams grant memory in the tests. A pmr resource must not do
 // so, and clang's sanitizer says so where it is called; C upstreams and faulty resources may.
-#if defined(__has_feature)
-#if __has_feature(undefined_behavior_sanitizer)
-#define UPSTREAMS_ARE_CHECKED
-#endif
-#endif
-#if defined(UPSTREAMS_ARE_CHECKED)
+#if UNDER_UBSAN
 inline constexpr std::array<std::size_t, 2> upstream_offsets = {0, 16};
 #else
 inline constexpr std::array<std::size_t, 7> upstream_offsets = {0, 1, 2, 8, 15, 17, 63};

@@ -6,6 +6,7 @@
 #define UNDER_ASAN __has_feature(address_sanitizer)
 #define UNDER_MSAN __has_feature(memory_sanitizer)
 #define UNDER_TSAN __has_feature(thread_sanitizer)
+#define UNDER_UBSAN __has_feature(undefined_behavior_sanitizer)
 #else
 #if defined(__SANITIZE_ADDRESS__)
 #define UNDER_ASAN 1
@@ -18,6 +19,7 @@
 #else
 #define UNDER_TSAN 0
 #endif
+#define UNDER_UBSAN 0 /* gcc does not say */
 #endif
 
 #endif
