@@ -13,7 +13,8 @@
 //
 // Compiled without exceptions, what would throw calls std::terminate, and the upstream must not throw
 // either: nobody could catch it. tsmbr_try_allocate and the like on native_handle() return null instead.
-// All files of a program must agree on that, and on sanitizers. Run-time type information is not used.
+// All files of a program must agree on that, on sanitizers, and on TSMBR_DEBUG and TSMBR_VALGRIND, which the
+// library's CMake targets and pkg-config pass on. Run-time type information is not used.
 #ifndef THREAD_SAFE_MONOTONIC_BUFFER_HPP
 #define THREAD_SAFE_MONOTONIC_BUFFER_HPP
 
@@ -137,6 +138,13 @@ public:
 
     ~thread_safe_monotonic_buffer_resource() override { tsmbr_destroy(&resource_); }
 
+    // The base class's, of which some compilers believe that its blocks never grow: one that is to, by try_resize,
+    // must not come through a std::pmr::memory_resource *. Any thread.
+    [[nodiscard]] void *allocate(std::size_t bytes, std::size_t alignment = alignof(std::max_align_t))
+    {
+        return do_allocate(bytes, alignment);
+    }
+
     // The base class's, and noexcept. Nothing is freed; any thread.
     void deallocate(void *ptr, std::size_t bytes, std::size_t alignment = alignof(std::max_align_t)) noexcept
     {
@@ -166,6 +174,7 @@ public:
         return static_cast<std::pmr::memory_resource *>(upstream_.context);
     }
 
+    // A block that this class's own allocate gave, see there. Its owner's thread.
     bool try_resize(void *ptr, std::size_t old_bytes, std::size_t new_bytes) noexcept
     {
         return tsmbr_try_resize(&resource_, ptr, old_bytes, new_bytes);
@@ -357,19 +366,19 @@ private:
 // by default is system_memory(); the classes here have std::pmr::get_default_resource(), as standard ones do.
 inline std::pmr::memory_resource *system_memory() noexcept
 {
-    static const detail::lasting_upstream_memory memory(tsmbr_system_upstream());
+    static detail::lasting_upstream_memory memory(tsmbr_system_upstream());
     return memory.get();
 }
 
 inline std::pmr::memory_resource *prefault_memory() noexcept
 {
-    static const detail::lasting_upstream_memory memory(tsmbr_prefault_upstream());
+    static detail::lasting_upstream_memory memory(tsmbr_prefault_upstream());
     return memory.get();
 }
 
 inline std::pmr::memory_resource *guarded_memory() noexcept
 {
-    static const detail::lasting_upstream_memory memory(tsmbr_guarded_upstream());
+    static detail::lasting_upstream_memory memory(tsmbr_guarded_upstream());
     return memory.get();
 }
 
@@ -395,6 +404,12 @@ public:
     void forget() noexcept { lane_ = tsmbr_lane{}; }
 
     thread_safe_monotonic_buffer_resource &shared() const noexcept { return *shared_; }
+
+    // The base class's, but its blocks may grow by the shared resource's try_resize.
+    [[nodiscard]] void *allocate(std::size_t bytes, std::size_t alignment = alignof(std::max_align_t))
+    {
+        return do_allocate(bytes, alignment);
+    }
 
 protected:
     void *do_allocate(std::size_t bytes, std::size_t alignment) override

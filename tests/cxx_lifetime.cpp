@@ -127,6 +127,19 @@ TEST(resize, the_last_block_alone_grows)
     EXPECT_EQ(up.calls(), 1u);
 }
 
+#if defined(__GNUC__) && defined(__OPTIMIZE__)
+// What the base class's allocate gives, libstdc++ says, has the size asked for, and never more.
+TEST(try_resize, no_compiler_knows_a_blocks_size)
+{
+    pool_type pool(100000);
+    tsmbr::lane_resource lane(pool);
+    void *const block = pool.allocate(16, 1);
+    EXPECT_EQ(__builtin_object_size(block, 0), size_most);
+    EXPECT_TRUE(pool.try_resize(block, 16, 100));
+    EXPECT_EQ(__builtin_object_size(lane.allocate(16, 1), 0), size_most);
+}
+#endif
+
 #if UNDER_ASAN
 // Through the base class, as containers call it.
 TEST(deallocate, ends_a_block_for_tools)
