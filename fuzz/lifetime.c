@@ -96,6 +96,12 @@ static void require_released(subject *s, const char *what)
     s->frame.first = true;
 }
 
+/* Neither the upstream's nor the cleanups' errno comes through. */
+static void require_errno(const char *what)
+{
+    REQUIRE_THAT(errno == ECHILD, "%s has set errno to %d", what, errno);
+}
+
 void lifetime_reset(actor *a, unsigned resource, size_t keep_bytes)
 {
     subject *s = &a->m->subjects[resource];
@@ -105,7 +111,9 @@ void lifetime_reset(actor *a, unsigned resource, size_t keep_bytes)
     size_t held = s->supply.held;
     bool had_cleanups = s->cleanups_due != 0;
     s->supply.least_returned = SIZE_MAX;
+    errno = ECHILD;
     tsmbr_reset(&s->resource, keep_bytes);
+    require_errno("reset");
     require_empty(a, resource, "reset");
     if (!s->watched)
         return;
@@ -126,7 +134,9 @@ void lifetime_release(actor *a, unsigned resource)
     tell_of("  %u: release\n", resource);
     model_check_blocks(a->m, resource);
     supply_check();
+    errno = ECHILD;
     tsmbr_release(&s->resource);
+    require_errno("release");
     require_empty(a, resource, "release");
     require_released(s, "release");
 }
@@ -146,7 +156,9 @@ void model_destroy(model *m, unsigned index)
     tell_of("  %u: destroy\n", index);
     model_check_blocks(m, index);
     supply_check();
+    errno = ECHILD;
     tsmbr_destroy(&s->resource);
+    require_errno("destroy");
     REQUIRE_THAT(s->cleanups_due == 0, "%zu cleanups have not run at destroy", s->cleanups_due);
     require_destroyed(&s->resource);
     model_forget(m, index);
@@ -195,7 +207,8 @@ void lifetime_reserve(actor *a, unsigned resource, size_t bytes)
     REQUIRE_THAT(result == ENOMEM && errno == ENOMEM, "reserve: %d with errno %d", result, errno);
     REQUIRE_THAT(s->seen.reserved_bytes == was.reserved_bytes, "a refused reserve has changed something");
     size_t most = bytes < SIZE_MAX - 4096 ? bytes + 4096 : SIZE_MAX;
-    bool reason = !s->watched || s->supply.least_refused <= most || (s->limit != 0 && room < most);
+    bool reason =
+        !s->watched || most > PTRDIFF_MAX || s->supply.least_refused <= most || (s->limit != 0 && room < most);
     REQUIRE_THAT(reason, "reserve of %zu bytes refused without a reason", bytes);
 }
 

@@ -71,10 +71,10 @@
  *   ENOMEM   the upstream refused, the limit would be exceeded, or the size cannot be represented
  *
  * Refused means that no chunk held had room; of tsmbr_try_allocate, and of tsmbr_allocate_from without an
- * upstream, only that the current one and those that reset kept had none fit for it. Under a limit it means also
- * that less of it was left than the block's bytes, its alignment - 1 and 127 for a chunk's record; there the bytes
- * of chunks that other threads are asking for at that moment count, and a request that only they stand in the way
- * of looks again for a while before it is refused.
+ * upstream, only that the current one had none, nor the one kept by reset that comes next for a block of that
+ * size: another may have. Under a limit it means also that less of it was left than the block's bytes, its
+ * alignment - 1 and 127 for a chunk's record; there the bytes of chunks that other threads are asking for at that
+ * moment count, and a request that only they stand in the way of looks again for a while before it is refused.
  * tsmbr_printf also passes on what vsnprintf reports. tsmbr_try_allocate and tsmbr_try_resize do not touch errno.
  * A successful call leaves it as it was.
  *
@@ -82,23 +82,25 @@
  * Lanes
  * -----
  *
- * A chunk of less than 16 KiB has no lanes: its blocks are carved one by one. In a larger one a lane takes little
- * at first, 256 bytes or a 16th of the most, and twice as many each time, up to the chunk's 8th part if its thread
- * is alone, to the 16th if there are two, the 32nd if three or four, the 64th if five or more, and never over
- * 256 KiB; an explicit lane up to the 64th. What a lane does not use when its thread goes on elsewhere stays
- * unused until release, and is counted. At most 256 threads have lanes at a time, in all resources together;
- * others, and resources with TSMBR_SHARED_ONLY, take each block by a compare-and-swap. A thread that ends leaves
- * its lanes to the next one that begins. Fibers may move between threads, but not in the middle of a call.
+ * A chunk of less than 16 KiB has no lanes: its blocks are carved one by one. In a larger one a lane's first run
+ * is 256 bytes, or a 16th of its largest if that is more, and each further run is twice as large. The largest is
+ * an 8th of the chunk where one thread has a lane, a 16th where two have, a 32nd with three or four, a 64th with
+ * more, and never over 256 KiB; for an explicit lane it is a 64th. What a lane has not used when its thread goes
+ * on elsewhere stays unused until release, and is counted. At most 256 threads have lanes at a time, in all
+ * resources together; others, and resources with TSMBR_SHARED_ONLY, take each block by a compare-and-swap. A
+ * thread that ends leaves its lanes to the next one that begins. Fibers may move between threads, but not in the
+ * middle of a call.
  *
  * Lanes stand in tables that the process's threads share in the order in which they came, and a table is made only
- * in a chunk of which it is at most the 64th part: for the first two threads from 16 KiB on, to the 4th from 24,
- * to the 8th from 40, to the 16th from 72, to the 32nd from 136, to the 64th from 264, to the 128th from 520,
- * beyond from 1032 KiB. A late thread has no lane in smaller chunks, though it may be alone on its resource.
+ * in a chunk of which it is at most the 64th part. So threads 1 and 2 get a lane in chunks from 16 KiB on, 3 and 4
+ * from 24 KiB, 5 to 8 from 40, 9 to 16 from 72, 17 to 32 from 136, 33 to 64 from 264, 65 to 128 from 520, and
+ * later ones from 1032 KiB. A late thread has no lane in smaller chunks, though it may be alone on its resource.
  *
- * Signal handlers: tsmbr_try_allocate may be called anywhere. A handler that has interrupted its thread in
- * a call is served beside the lane. Other calls of the allocate family are fit for handlers only if neither
- * the resource nor the thread needs anything new, no chunk from the upstream, no first lane; tsmbr_printf and
- * tsmbr_vprintf never are.
+ * Signal handlers: tsmbr_try_allocate may be called anywhere, but not on a resource on which the handler's own
+ * thread is inside init, destroy, release, reset or reserve, cleanups aside. A handler that has interrupted its
+ * thread in another call is served beside the lane. Other calls of the allocate family are fit for handlers only
+ * if neither the resource nor the thread needs anything new, no chunk from the upstream, no first lane;
+ * tsmbr_printf and tsmbr_vprintf never are.
  *
  *
  * Threads and processes that end, fork, unloading
@@ -113,9 +115,9 @@
  *
  * fork: the child may use every resource at once, release and reset it, too, whatever other threads of its parent
  * were doing but init, destroy, release, reset or reserve. The upstream must stand it as well, as malloc does.
- * What those threads had not finished never happens in the child. Lost there are, until release or reset, what
- * their lanes had ready and what they were asking for under a limit; for good, a chunk that one of them had just
- * got from the upstream. Their slots stay taken, so that no thread of the child goes on in a lane that is
+ * What those threads had not finished never happens in the child. It loses, until release or reset, what their
+ * lanes had ready and what they were asking for under a limit; for good, a chunk that one of them had just got
+ * from the upstream. Their slots stay taken, so that no thread of the child goes on in a lane that is
  * half changed: where each of many generations has threads of its own, the 256 run out, and lanes with them.
  *
  * dlclose: on systems with ELF the shared library stays in the process, and a thread that has used it may end at
@@ -149,8 +151,8 @@
  * chunks and callers' buffers are blocks: a block ends with tsmbr_deallocate, with reset and with release, and is
  * uninitialized when it begins. Reported are then
  *
- *   by AddressSanitizer   each access outside blocks, but up to seven bytes next to one; with TSMBR_RED_ZONES
- *                         these, too
+ *   by AddressSanitizer   each access outside blocks, but in the eight bytes in which a block ends, or one that is
+ *                         no more did; with TSMBR_RED_ZONES in these, too
  *   by memcheck           each access outside blocks, and a decision on bytes of a block that nobody has written
  *   by MemorySanitizer    a decision on bytes that nobody has written since they were no block's. Bounds it does
  *                         not know: a write is never reported, wherever it goes, and a read outside blocks only
@@ -216,12 +218,14 @@
 #endif
 
 #ifdef __cplusplus
+#define TSMBR_INLINE inline /* one for the program: inline functions of the C++ header call it */
 #define TSMBR_ALIGNOF(type) alignof(type)
 #define TSMBR_CAST(type, value) static_cast<type>(value)
 #define TSMBR_POINTER(type, value) static_cast<type *>(value) /* NOLINT(bugprone-macro-parentheses): a type */
 #define TSMBR_ADDRESS(ptr) reinterpret_cast<uintptr_t>(ptr)
 extern "C" {
 #else
+#define TSMBR_INLINE static inline
 #define TSMBR_ALIGNOF(type) _Alignof(type)
 #define TSMBR_CAST(type, value) ((type)(value))
 #define TSMBR_POINTER(type, value) ((type *)(value))
@@ -273,7 +277,8 @@ TSMBR_API const tsmbr_upstream *tsmbr_system_upstream(void);
  *
  * Errors: as the system upstream. Where there is address space but no memory for it, the operating
  * system may end the program here, as it would at a first write. The limit of a container, a memory cgroup's, is
- * of this kind: it refuses no mapping, and only a smaller limit of the resource's own is met by NULL.
+ * of this kind: it makes no mapping fail, the kernel ends the program that passes it. To get NULL instead, give
+ * the resource a `limit` that is smaller.
  * Threads: any, at once; the threads that meet the end of a chunk together may each prefault one.
  * Cost: linear in the bytes; on Linux 5.14 and later one call for a mapping, else one write a page.
  * The pages stay the kernel's to swap out; lock them with mlockall if that must not be. */
@@ -297,9 +302,9 @@ TSMBR_API const tsmbr_upstream *tsmbr_guarded_upstream(void);
 
 /* ---------------------------------------------------------------------------- construction -- */
 
-/* No lanes: each block is taken by a compare-and-swap. Blocks lie in the order in which they were taken, with
- * nothing between them but padding. For tightest packing by many threads in a small buffer; the slower one where
- * several threads allocate often. */
+/* Threads have no lanes: each block is taken by a compare-and-swap. Blocks lie in the order in which they were
+ * taken, with nothing between them but padding. For tightest packing by many threads in a small buffer; the slower
+ * one where several threads allocate often. An explicit lane, whoever opens one, takes its runs here, too. */
 #define TSMBR_SHARED_ONLY 1u
 
 /* tsmbr_reset keeps nothing: it is tsmbr_release. So a pointer from before a reset points to memory that
@@ -379,7 +384,7 @@ TSMBR_API TSMBR_MUST_USE TSMBR_ALIGNED_BY(3) void *tsmbr_allocate(tsmbr_resource
 /* The same from memory already held: NULL where tsmbr_allocate would go upstream. Leaves errno alone.
  *
  * Progress: wait-free where the lane has room; else lock-free, on Windows but for a thread's first call.
- * Gives no thread its first lane. Async-signal-safe. */
+ * Gives no thread its first lane. Async-signal-safe, see Signal handlers above. */
 TSMBR_API TSMBR_MUST_USE TSMBR_ALIGNED_BY(3) void *tsmbr_try_allocate(tsmbr_resource *resource, size_t bytes,
                                                                       size_t alignment);
 
@@ -391,14 +396,12 @@ TSMBR_API TSMBR_MUST_USE TSMBR_ALIGNED_BY(3) void *tsmbr_allocate_from(tsmbr_res
                                                                        size_t alignment,
                                                                        const tsmbr_upstream *upstream);
 
-/* The same from memory already held; where there is none, whatever otherwise(context, bytes, alignment)
- * returns, which may go upstream by another call. Leaves errno alone. For wrappers: the call is the last
- * thing that happens, so an exception may pass. */
+/* The same from memory already held; where there is none, or for an alignment that is none, whatever
+ * otherwise(context, bytes, alignment) returns, which may go upstream by another call. Leaves errno alone. For
+ * wrappers: the call is the last thing that happens, so an exception may pass. */
 typedef void *tsmbr_fallback(void *context, size_t bytes, size_t alignment);
-TSMBR_API TSMBR_MUST_USE TSMBR_ALIGNED_BY(3) void *tsmbr_allocate_or_call(tsmbr_resource *resource, size_t bytes,
-                                                                          size_t alignment,
-                                                                          tsmbr_fallback *otherwise,
-                                                                          void *context);
+TSMBR_API TSMBR_MUST_USE void *tsmbr_allocate_or_call(tsmbr_resource *resource, size_t bytes, size_t alignment,
+                                                      tsmbr_fallback *otherwise, void *context);
 
 /* count * size bytes, the product checked. */
 TSMBR_API TSMBR_MUST_USE TSMBR_ALIGNED_BY(4) void *tsmbr_allocate_array(tsmbr_resource *resource, size_t count,
@@ -450,8 +453,8 @@ TSMBR_API void tsmbr_reset(tsmbr_resource *resource, size_t keep_bytes);
 
 /* See to it that some chunk has room for `bytes` bytes without padding, now rather than when they are needed:
  * if none has, a chunk of that size is obtained and used after the present ones. For the time before a
- * deadline, or between two frames. With tsmbr_prefault_upstream its pages are there, too. Requests of more
- * than 4 MiB or a quarter of it, when it is not current yet, may get chunks of their own all the same.
+ * deadline, or between two frames. With tsmbr_prefault_upstream its pages are there, too. Until that chunk is the
+ * current one, a request of more than 4 MiB, or of more than a quarter of it, may get a chunk of its own.
  *
  * Returns 0, or ENOMEM (also in errno) if the upstream refused or the limit would be exceeded; nothing has
  * changed then. The chunk is kept or given back by reset and release like any other.
@@ -475,7 +478,7 @@ TSMBR_API int tsmbr_on_release(tsmbr_resource *resource, void (*cleanup)(void *)
  *     tsmbr_lane lane;
  *     tsmbr_lane_open(&lane, &arena);
  *     for (...)
- *         node = tsmbr_lane_allocate(&lane, sizeof *node, _Alignof(node));
+ *         node = tsmbr_lane_allocate(&lane, sizeof *node, _Alignof(struct node));
  *     tsmbr_lane_close(&lane);
  *
  * Threads: one at a time; it may be passed from thread to thread, or between fibers, by the program's
@@ -510,7 +513,7 @@ TSMBR_API TSMBR_MUST_USE TSMBR_ALIGNED_BY(3) void *tsmbr_lane_extend(tsmbr_lane 
 
 /* For the two functions below: a block from the lane's own bytes. False with nothing changed if they might be too
  * few, for zero bytes, which count as one, and for an alignment that is none: those go the long way. */
-TSMBR_MUST_USE static inline bool tsmbr_lane_bump(tsmbr_lane *lane, size_t bytes, size_t alignment, void **block)
+TSMBR_INLINE TSMBR_MUST_USE bool tsmbr_lane_bump(tsmbr_lane *lane, size_t bytes, size_t alignment, void **block)
 {
     unsigned char *cursor = lane->cursor;
     size_t room = TSMBR_CAST(size_t, lane->end - cursor);
@@ -525,8 +528,8 @@ TSMBR_MUST_USE static inline bool tsmbr_lane_bump(tsmbr_lane *lane, size_t bytes
 }
 
 /* tsmbr_try_allocate from the lane: NULL where an upstream would be asked. Leaves errno alone. */
-TSMBR_MUST_USE TSMBR_ALIGNED_BY(3) static inline void *tsmbr_lane_try_allocate(tsmbr_lane *lane, size_t bytes,
-                                                                               size_t alignment)
+TSMBR_INLINE TSMBR_MUST_USE TSMBR_ALIGNED_BY(3) void *tsmbr_lane_try_allocate(tsmbr_lane *lane, size_t bytes,
+                                                                              size_t alignment)
 {
     void *block;
     return tsmbr_lane_bump(lane, bytes, alignment, &block) ? block : tsmbr_lane_refill(lane, bytes, alignment);
@@ -535,8 +538,8 @@ TSMBR_MUST_USE TSMBR_ALIGNED_BY(3) static inline void *tsmbr_lane_try_allocate(t
 /* tsmbr_allocate from the lane. Errors as there.
  * Progress: wait-free while the lane has room; else as tsmbr_allocate.
  * Cost: align, compare, store; a compare-and-swap for up to some thousand blocks. */
-TSMBR_MUST_USE TSMBR_ALIGNED_BY(3) static inline void *tsmbr_lane_allocate(tsmbr_lane *lane, size_t bytes,
-                                                                           size_t alignment)
+TSMBR_INLINE TSMBR_MUST_USE TSMBR_ALIGNED_BY(3) void *tsmbr_lane_allocate(tsmbr_lane *lane, size_t bytes,
+                                                                          size_t alignment)
 {
     void *block;
     return tsmbr_lane_bump(lane, bytes, alignment, &block) ? block : tsmbr_lane_extend(lane, bytes, alignment);
@@ -545,8 +548,8 @@ TSMBR_MUST_USE TSMBR_ALIGNED_BY(3) static inline void *tsmbr_lane_allocate(tsmbr
 /* ------------------------------------------------------------------------------ statistics -- */
 
 typedef struct tsmbr_statistics {
-    size_t allocated_bytes;     /* bytes handed out since release or reset, padding included; what threads'
-                                   lanes hold ready is not, what open explicit lanes do is */
+    size_t allocated_bytes;     /* bytes handed out since release or reset, padding included; not those that
+                                   threads' lanes hold ready, but those of open explicit lanes */
     size_t reserved_bytes;      /* bytes held from the upstream now */
     size_t peak_reserved_bytes; /* the most of that since init; what is surplus for a moment, see
                                    above, is in neither; never above the limit */
@@ -558,8 +561,9 @@ typedef struct tsmbr_statistics {
 } tsmbr_statistics;
 
 /* Any thread, while others allocate. Exact when no other call runs; while they do, each chunk's part
- * of a sum is read at some instant of the call, and allocated_bytes may fall for a moment while a lane gets
- * a new run; with TSMBR_SHARED_ONLY it does not. Cost: linear in the number of chunks and of lanes. */
+ * of a sum is read at some instant of the call, and allocated_bytes may fall for a moment while a thread's lane
+ * gets a new run, which with TSMBR_SHARED_ONLY it does not. It falls, too, where a block at the end gives bytes
+ * up, or an explicit lane what it did not use. Cost: linear in the number of chunks and of lanes. */
 TSMBR_API void tsmbr_get_statistics(const tsmbr_resource *resource, tsmbr_statistics *statistics);
 
 /* --------------------------------------------------------------------------------- helpers -- */

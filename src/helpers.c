@@ -66,8 +66,11 @@ char *tsmbr_vprintf(tsmbr_resource *self, const char *format, va_list arguments)
     va_copy(again, arguments);
     int length = vsnprintf(NULL, 0, format, arguments);
     char *text = length >= 0 ? tsmbr_allocate(self, (size_t)length + 1, 1) : NULL;
-    if (text != NULL)
-        (void)vsnprintf(text, (size_t)length + 1, format, again);
+    if (text != NULL && vsnprintf(text, (size_t)length + 1, format, again) < 0) {
+        /* It had no memory of its own the second time. What can be given back is. */
+        (void)tsmbr_try_resize(self, text, (size_t)length + 1, 1);
+        text = NULL;
+    }
     va_end(again);
     return text;
 }

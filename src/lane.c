@@ -315,7 +315,13 @@ void CORE(tsmbr_lane_close)(tsmbr_lane *run)
     chunk *c = head_load_acquire(r);
     size_t seen = c != NULL ? next_load_relaxed(c) : 0;
     size_t left = run_left(run);
-    if (left != 0 && !(c != NULL && run_is_last(run, c, seen) && next_cas_release(c, &seen, seen - left)))
+    if (left != 0 && c != NULL && run_is_last(run, c, seen)) {
+        if (next_cas_release(c, &seen, seen - left))
+            left = 0;
+        else
+            lost_add_relaxed(r, 1);
+    }
+    if (left != 0)
         unused_add_relaxed(r, left);
     tsmbr_lane empty = {NULL, NULL, 0, NULL, {0}};
     *run = empty;

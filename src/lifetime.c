@@ -83,6 +83,7 @@ static chunk *resource_keep(resource *r, chunk *oldest, size_t most, size_t *kep
 void CORE(tsmbr_reset)(tsmbr_resource *self, size_t keep_bytes)
 {
     resource *r = resource_of(self);
+    int saved_errno = errno; /* a cleanup may change it, an upstream, too */
     resource_run_cleanups(r);
     TOOLS_BLOCKS_END(self);
     if ((r->flags & TSMBR_NO_RECYCLE) != 0)
@@ -109,6 +110,7 @@ void CORE(tsmbr_reset)(tsmbr_resource *self, size_t keep_bytes)
     for (unsigned group = 1; group < SLOT_GROUPS; group++)
         lanes_store_relaxed(r, group, NULL);
     unused_store_relaxed(r, 0);
+    errno = saved_errno;
 }
 
 /* Let c, which waits behind the current chunk, count in growth, so that requests that it can serve count as small
@@ -133,11 +135,11 @@ int CORE(tsmbr_reserve)(tsmbr_resource *self, size_t bytes)
         newest = c;
     }
     int saved_errno = errno;
-    size_t total = place_first_total(tsmbr_resource_with_tables(r, bytes));
+    size_t total = 0;
     size_t reserved = reserved_load_relaxed(r);
-    chunk *n = r->limit == 0 || (reserved <= r->limit && total <= r->limit - reserved)
-                   ? tsmbr_chunk_obtain(resource_upstream(r), total)
-                   : NULL;
+    bool may_ask = place_total(tsmbr_resource_with_tables(r, bytes), 1, &total) &&
+                   (r->limit == 0 || (reserved <= r->limit && total <= r->limit - reserved));
+    chunk *n = may_ask ? tsmbr_chunk_obtain(resource_upstream(r), total) : NULL;
     if (n == NULL) {
         errno = ENOMEM;
         return ENOMEM;

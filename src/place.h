@@ -185,7 +185,7 @@ static inline size_t place_next_total(size_t first, size_t held)
 }
 
 /* The size of a first chunk that serves `initial_size` bytes; the largest there is if that
- * cannot be represented, which no upstream grants. */
+ * cannot be represented. */
 /*@ assigns \nothing;
   @ ensures \result == \min(need(initial_size, 1), PLACE_CHUNK_MAX);
   @*/

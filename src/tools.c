@@ -509,7 +509,7 @@ void tsmbr_deallocate(tsmbr_resource *self, void *ptr, size_t bytes, size_t alig
     uintptr_t closings = begin(self, "tsmbr_deallocate");
     if (ptr != NULL) {
         VALGRIND_MEMPOOL_FREE(self, ptr);
-        poison(ptr, place_bytes(bytes));
+        poison(ptr, zoned(self, place_bytes(bytes)));
     }
     end(self, "tsmbr_deallocate", closings);
 }

@@ -295,8 +295,10 @@ static unsigned char *guarded_space(size_t mapped, size_t alignment)
         return NULL;
     }
     void *space = mmap(NULL, mapped + spare, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (space == MAP_FAILED)
+    if (space == MAP_FAILED) {
+        errno = ENOMEM; /* it may be EAGAIN, where pages are locked */
         return NULL;
+    }
     unsigned char *ptr = space;
     size_t head = map_padding(ptr + page, alignment);
     map_close(ptr, head);

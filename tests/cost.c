@@ -22,8 +22,18 @@ static struct {
     const char *noted[STEPS_NOTED]; /* the first ones; for one thread */
 } counted;
 
+/* What another thread would do just before a step. */
+static struct {
+    const char *step;
+    tsmbr_resource *r;
+} in_between;
+
 void hook(const char *step)
 {
+    if (in_between.step != NULL && strcmp(step, in_between.step) == 0) {
+        in_between.step = NULL;
+        assert_non_null(tsmbr_allocate(in_between.r, 1, 1));
+    }
     if (!atomic_load_explicit(&counted.on, memory_order_relaxed))
         return;
     size_t count = atomic_fetch_add_explicit(&counted.steps, 1, memory_order_relaxed);
@@ -85,6 +95,28 @@ static void a_shared_call_is_one_change(void **state)
     assert_non_null(p);
     assert_int_equal(counted.changes, 1);
     assert_int_equal(counted.steps, 4); /* LoadLanes, LoadHead, LoadNext, CarveWon */
+    tsmbr_destroy(&r);
+}
+
+static void a_lane_that_loses_its_end_while_it_closes_says_so(void **state)
+{
+    (void)state;
+    tsmbr_resource r;
+    tsmbr_init(&r, &(tsmbr_config){.initial_size = 1 << 20, .flags = TSMBR_SHARED_ONLY});
+    assert_non_null(tsmbr_allocate(&r, 1, 1));
+    tsmbr_lane lane;
+    tsmbr_lane_open(&lane, &r);
+    assert_non_null(tsmbr_lane_allocate(&lane, 1, 1));
+    tsmbr_statistics before, after;
+    tsmbr_get_statistics(&r, &before);
+    in_between.r = &r;
+    in_between.step = "next_cas_release";
+    tsmbr_lane_close(&lane);
+    assert_null(in_between.step);
+    tsmbr_get_statistics(&r, &after);
+    assert_int_equal(after.lost_races, before.lost_races + 1);
+    assert_int_equal(before.wasted_bytes, 0);
+    assert_int_equal(after.wasted_bytes, before.allocated_bytes - 2);
     tsmbr_destroy(&r);
 }
 
@@ -201,6 +233,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_call_with_room_in_the_lane_is_four_plain_moves),
         cmocka_unit_test(a_shared_call_is_one_change),
+        cmocka_unit_test(a_lane_that_loses_its_end_while_it_closes_says_so),
         cmocka_unit_test(an_open_lane_makes_no_step),
         cmocka_unit_test(one_change_for_256_blocks),
         cmocka_unit_test(upstream_calls_are_few),

@@ -404,6 +404,37 @@ static void without_memory_it_refuses_and_keeps_nothing(void **state)
     assert_true(held);
 }
 
+/* Linux then says EAGAIN. Whoever has the privilege to lock any amount gives it up first. */
+static void where_all_pages_are_locked_it_refuses(void **state)
+{
+    (void)state;
+    enum { HELD, BROKEN, IMPOSSIBLE };
+    if (WATCHED || UNDER_MSAN)
+        skip(); /* sanitizers keep mlockall from the system */
+    pid_t child = fork();
+    assert_int_not_equal(child, -1);
+    if (child == 0) {
+        struct rlimit most = {(rlim_t)1 << 16, (rlim_t)1 << 16};
+        if (setrlimit(RLIMIT_MEMLOCK, &most) != 0 || (geteuid() == 0 && setuid(65534) != 0) ||
+            mlockall(MCL_FUTURE) != 0)
+            _exit(IMPOSSIBLE);
+        errno = 0;
+        void *probe = mmap(NULL, (size_t)1 << 20, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (probe != MAP_FAILED || errno != EAGAIN)
+            _exit(IMPOSSIBLE);
+        errno = 0;
+        _exit(ask((size_t)1 << 20, 16) == NULL && errno == ENOMEM ? HELD : BROKEN);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    if (WEXITSTATUS(status) == IMPOSSIBLE) {
+        printf("here a process cannot lock its pages up to a limit\n");
+        skip();
+    }
+    assert_int_equal(WEXITSTATUS(status), HELD);
+}
+
 /* ------------------------------------------------------------------------------- in company -- */
 
 /* Counts what goes to the guarded upstream and comes back. */
@@ -510,6 +541,7 @@ int main(int count, char **arguments)
         cmocka_unit_test(the_impossible_is_refused),
         cmocka_unit_test(without_address_space_it_refuses_and_keeps_nothing),
         cmocka_unit_test(without_memory_it_refuses_and_keeps_nothing),
+        cmocka_unit_test(where_all_pages_are_locked_it_refuses),
         cmocka_unit_test(statistics_and_limit_are_of_bytes_asked_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

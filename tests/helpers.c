@@ -2,8 +2,13 @@
 #include "support.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <wchar.h>
+
+#if defined(__GLIBC__)
+#include <printf.h>
+#endif
 
 static void texts_are_copied(void **state)
 {
@@ -161,6 +166,50 @@ static void what_vsnprintf_reports_is_passed_on(void **state)
 }
 #endif
 
+#if defined(__GLIBC__) /* which lets a program have conversions of its own */
+static unsigned conversions;
+
+/* The second time it fails, as %f of many digits does if malloc refuses. */
+static int convert(FILE *file, const struct printf_info *info, const void *const *arguments)
+{
+    (void)info;
+    (void)arguments;
+    if (++conversions % 2 == 0) {
+        errno = ENOMEM;
+        return -1;
+    }
+    return fprintf(file, "%0100d", 0);
+}
+
+static int convert_nothing(const struct printf_info *info, size_t count, int *types, int *sizes)
+{
+    (void)info;
+    (void)count;
+    (void)types;
+    (void)sizes;
+    return 0;
+}
+
+static void what_it_reports_late_is_passed_on(void **state)
+{
+    (void)state;
+    tsmbr_resource r = TSMBR_RESOURCE_INIT;
+    assert_non_null(tsmbr_allocate(&r, 1, 1));
+    assert_int_equal(register_printf_specifier('W', convert, convert_nothing), 0);
+    char *(*const print)(tsmbr_resource *, const char *, ...) = tsmbr_printf; /* checks no formats */
+    tsmbr_statistics before, after;
+    tsmbr_get_statistics(&r, &before);
+    errno = 0;
+    assert_null(print(&r, "text and %W"));
+    assert_int_equal(errno, ENOMEM);
+    assert_int_equal(conversions, 2);
+    tsmbr_get_statistics(&r, &after);
+    assert_int_equal(after.allocated_bytes, before.allocated_bytes + 1);
+    assert_int_equal(register_printf_specifier('W', NULL, NULL), 0);
+    tsmbr_destroy(&r);
+}
+#endif
+
 static void failures_are_reported(void **state)
 {
     (void)state;
@@ -192,6 +241,9 @@ int main(void)
         cmocka_unit_test(arguments_are_formatted),
 #if !defined(_WIN32)
         cmocka_unit_test(what_vsnprintf_reports_is_passed_on),
+#endif
+#if defined(__GLIBC__)
+        cmocka_unit_test(what_it_reports_late_is_passed_on),
 #endif
         cmocka_unit_test(failures_are_reported),
     };

@@ -661,6 +661,50 @@ static void a_reservation_counts_once(void **state)
     watch_close(&w);
 }
 
+static void the_largest_reservations_are_refused_unasked(void **state)
+{
+    (void)state;
+    watch w;
+    watch_open(&w);
+    tsmbr_resource r;
+    tsmbr_init(&r, &(tsmbr_config){.upstream = &w.upstream});
+    for (size_t i = 0; i < 64; i++) {
+        errno = 0;
+        assert_int_equal(tsmbr_reserve(&r, SIZE_MAX - i), ENOMEM);
+        assert_int_equal(tsmbr_reserve(&r, PTRDIFF_MAX - i), ENOMEM);
+        assert_int_equal(tsmbr_reserve(&r, (size_t)PTRDIFF_MAX + 1 + i), ENOMEM);
+        assert_int_equal(errno, ENOMEM);
+    }
+    assert_int_equal(w.calls, 0);
+    tsmbr_destroy(&r);
+    watch_close(&w);
+}
+
+static void set_errno(void *argument)
+{
+    errno = *(int *)argument;
+}
+
+static void the_end_of_blocks_leaves_errno_alone(void **state)
+{
+    (void)state;
+    tsmbr_resource r = TSMBR_RESOURCE_INIT;
+    int other = EIO;
+    void (*const ends[])(tsmbr_resource *) = {tsmbr_release, tsmbr_destroy};
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(tsmbr_on_release(&r, set_errno, &other), 0);
+        errno = EDOM;
+        if (i < 2)
+            ends[i](&r);
+        else
+            tsmbr_reset(&r, SIZE_MAX);
+        assert_int_equal(errno, EDOM);
+        if (i == 1)
+            tsmbr_init(&r, NULL);
+    }
+    tsmbr_destroy(&r);
+}
+
 static void a_reservation_refused_changes_nothing(void **state)
 {
     (void)state;
@@ -718,6 +762,8 @@ int main(void)
         cmocka_unit_test(a_reservation_holds_in_the_next_frame),
         cmocka_unit_test(a_reservation_counts_once),
         cmocka_unit_test(a_reservation_refused_changes_nothing),
+        cmocka_unit_test(the_largest_reservations_are_refused_unasked),
+        cmocka_unit_test(the_end_of_blocks_leaves_errno_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,4 +11,5 @@ void layout()
     TYPE(tsmbr::options);
     TYPE(tsmbr::thread_safe_monotonic_buffer_resource);
     TYPE(tsmbr::lane_resource);
+    TYPE(tsmbr::upstream_memory);
 }

@@ -13,7 +13,8 @@
 //
 // Compiled without exceptions, what would throw calls std::terminate, and the upstream must not throw
 // either: nobody could catch it. tsmbr_try_allocate and the like on native_handle() return null instead.
-// All files of a program must agree on that. Run-time type information is not used.
+// All files of a program must agree on that, on sanitizers, and on TSMBR_DEBUG and TSMBR_VALGRIND, which the
+// library's CMake targets and pkg-config pass on. Run-time type information is not used.
 #ifndef THREAD_SAFE_MONOTONIC_BUFFER_HPP
 #define THREAD_SAFE_MONOTONIC_BUFFER_HPP
 
@@ -38,6 +39,19 @@
 #define TSMBR_EXCEPTIONS 0
 #endif
 
+// Whether a tool is to be told that a block has ended: where this is compiled for a sanitizer, or as a library
+// that tells tools is, with TSMBR_DEBUG or TSMBR_VALGRIND. Elsewhere deallocate is no call.
+#if defined(__SANITIZE_ADDRESS__) || defined(TSMBR_DEBUG) || defined(TSMBR_VALGRIND)
+#define TSMBR_TELL_TOOLS 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(memory_sanitizer)
+#define TSMBR_TELL_TOOLS 1
+#endif
+#endif
+#if !defined(TSMBR_TELL_TOOLS)
+#define TSMBR_TELL_TOOLS 0
+#endif
+
 #if defined(__GNUC__)
 #define TSMBR_NOINLINE __attribute__((__noinline__, __cold__))
 #define TSMBR_LIKELY(condition) __builtin_expect(!!(condition), 1)
@@ -51,6 +65,20 @@
 
 namespace tsmbr
 {
+
+namespace detail
+{
+
+inline void tell_tools(tsmbr_resource *resource, void *ptr, std::size_t bytes, std::size_t alignment) noexcept
+{
+#if TSMBR_TELL_TOOLS
+    tsmbr_deallocate(resource, ptr, bytes, alignment);
+#else
+    (void)resource, (void)ptr, (void)bytes, (void)alignment;
+#endif
+}
+
+} // namespace detail
 
 using statistics = tsmbr_statistics;
 
@@ -76,8 +104,12 @@ public:
     {
     }
 
-    explicit thread_safe_monotonic_buffer_resource(std::size_t initial_size,
-                                                   std::pmr::memory_resource *upstream = nullptr)
+    explicit thread_safe_monotonic_buffer_resource(std::size_t initial_size)
+        : thread_safe_monotonic_buffer_resource(initial_size, nullptr)
+    {
+    }
+
+    thread_safe_monotonic_buffer_resource(std::size_t initial_size, std::pmr::memory_resource *upstream)
         : thread_safe_monotonic_buffer_resource(with_initial_size(initial_size), upstream)
     {
     }
@@ -106,6 +138,19 @@ public:
 
     ~thread_safe_monotonic_buffer_resource() override { tsmbr_destroy(&resource_); }
 
+    // The base class's, of which some compilers believe that its blocks never grow: one that is to, by try_resize,
+    // must not come through a std::pmr::memory_resource *. Any thread.
+    [[nodiscard]] void *allocate(std::size_t bytes, std::size_t alignment = alignof(std::max_align_t))
+    {
+        return do_allocate(bytes, alignment);
+    }
+
+    // The base class's, and noexcept. Nothing is freed; any thread.
+    void deallocate(void *ptr, std::size_t bytes, std::size_t alignment = alignof(std::max_align_t)) noexcept
+    {
+        std::pmr::memory_resource::deallocate(ptr, bytes, alignment);
+    }
+
     // Needs external synchronization, as reset does: no other thread may be inside any call.
     void release() noexcept { tsmbr_release(&resource_); }
 
@@ -129,6 +174,7 @@ public:
         return static_cast<std::pmr::memory_resource *>(upstream_.context);
     }
 
+    // A block that this class's own allocate gave, see there. Its owner's thread.
     bool try_resize(void *ptr, std::size_t old_bytes, std::size_t new_bytes) noexcept
     {
         return tsmbr_try_resize(&resource_, ptr, old_bytes, new_bytes);
@@ -143,7 +189,7 @@ public:
         return s;
     }
 
-    // Throws std::bad_alloc if the record cannot be allocated. The cleanup must not throw.
+    // Throws std::bad_alloc for a null function, or if the record cannot be allocated. The cleanup must not throw.
     void on_release(void (*cleanup)(void *), void *argument)
     {
         if (tsmbr_on_release(&resource_, cleanup, argument) != 0)
@@ -160,7 +206,10 @@ protected:
         return tsmbr_allocate_or_call(&resource_, bytes, alignment, allocate_slow, this);
     }
 
-    void do_deallocate(void *, std::size_t, std::size_t) noexcept override {}
+    void do_deallocate(void *ptr, std::size_t bytes, std::size_t alignment) noexcept override
+    {
+        detail::tell_tools(&resource_, ptr, bytes, alignment);
+    }
 
     bool do_is_equal(const std::pmr::memory_resource &other) const noexcept override { return this == &other; }
 
@@ -317,25 +366,25 @@ private:
 // by default is system_memory(); the classes here have std::pmr::get_default_resource(), as standard ones do.
 inline std::pmr::memory_resource *system_memory() noexcept
 {
-    static const detail::lasting_upstream_memory memory(tsmbr_system_upstream());
+    static detail::lasting_upstream_memory memory(tsmbr_system_upstream());
     return memory.get();
 }
 
 inline std::pmr::memory_resource *prefault_memory() noexcept
 {
-    static const detail::lasting_upstream_memory memory(tsmbr_prefault_upstream());
+    static detail::lasting_upstream_memory memory(tsmbr_prefault_upstream());
     return memory.get();
 }
 
 inline std::pmr::memory_resource *guarded_memory() noexcept
 {
-    static const detail::lasting_upstream_memory memory(tsmbr_guarded_upstream());
+    static detail::lasting_upstream_memory memory(tsmbr_guarded_upstream());
     return memory.get();
 }
 
 // A lane of a shared resource as a std::pmr::memory_resource, for one thread, task or fiber at a time.
-// Its blocks live as long as those of the shared resource. release or reset of that ends the lane:
-// call reopen before the next use. Otherwise see tsmbr_lane in tsmbr.h.
+// Its blocks live as long as those of the shared resource. Before release, reset or destruction of that: forget.
+// Otherwise see tsmbr_lane in tsmbr.h.
 class lane_resource : public std::pmr::memory_resource
 {
 public:
@@ -344,16 +393,23 @@ public:
     lane_resource(const lane_resource &) = delete;
     lane_resource &operator=(const lane_resource &) = delete;
 
-    // Gives back what the lane did not use. The shared resource must still be there, and must not have
-    // been released or reset since the lane was opened: call forget before that.
+    // Gives back what the lane did not use. Unless it was made to forget the shared resource, that must still be
+    // there, and not have been released or reset since the lane was opened.
     ~lane_resource() override { tsmbr_lane_close(&lane_); }
 
+    // Begin again with an empty lane. What the present one did not use is not given back.
     void reopen() noexcept { tsmbr_lane_open(&lane_, shared_->native_handle()); }
 
-    // Before the shared resource is released, reset or destroyed: the lane has nothing to give back.
-    void forget() noexcept { reopen(); }
+    // Leave the lane, before the shared resource is released, reset or destroyed. The next use opens it again.
+    void forget() noexcept { lane_ = tsmbr_lane{}; }
 
     thread_safe_monotonic_buffer_resource &shared() const noexcept { return *shared_; }
+
+    // The base class's, but its blocks may grow by the shared resource's try_resize.
+    [[nodiscard]] void *allocate(std::size_t bytes, std::size_t alignment = alignof(std::max_align_t))
+    {
+        return do_allocate(bytes, alignment);
+    }
 
 protected:
     void *do_allocate(std::size_t bytes, std::size_t alignment) override
@@ -364,13 +420,18 @@ protected:
         return allocate_slow(bytes, alignment);
     }
 
-    void do_deallocate(void *, std::size_t, std::size_t) noexcept override {}
+    void do_deallocate(void *ptr, std::size_t bytes, std::size_t alignment) noexcept override
+    {
+        detail::tell_tools(shared_->native_handle(), ptr, bytes, alignment);
+    }
 
     bool do_is_equal(const std::pmr::memory_resource &other) const noexcept override { return this == &other; }
 
 private:
     TSMBR_NOINLINE void *allocate_slow(std::size_t bytes, std::size_t alignment)
     {
+        if (lane_.resource == nullptr)
+            reopen();
         void *const ptr = tsmbr_lane_refill(&lane_, bytes, alignment);
         return ptr != nullptr ? ptr : shared_->allocate(bytes, alignment);
     }
@@ -382,6 +443,7 @@ private:
 } // namespace tsmbr
 
 #undef TSMBR_NOINLINE
+#undef TSMBR_TELL_TOOLS
 #undef TSMBR_LIKELY
 #undef TSMBR_EXCEPTIONS
 
