@@ -84,8 +84,8 @@
  *
  * A chunk of less than 16 KiB has no lanes: its blocks are carved one by one. In a larger one a lane's first run
  * is 256 bytes, or a 16th of its largest if that is more, and each further run is twice as large. The largest is
- * an 8th of the chunk where one thread has a lane, a 16th where two have, a 32nd with three or four, a 64th with
- * more, and never over 256 KiB; for an explicit lane it is a 64th. What a lane has not used when its thread goes
+ * an 8th of the chunk where one or two threads have lanes, a 32nd where three or four have, a 64th with more, and
+ * never over 2 MiB; for an explicit lane it is a 64th. What a lane has not used when its thread goes
  * on elsewhere stays unused until release, and is counted. At most 256 threads have lanes at a time, in all
  * resources together; others, and resources with TSMBR_SHARED_ONLY, take each block by a compare-and-swap. A
  * thread that ends leaves its lanes to the next one that begins. Fibers may move between threads, but not in the

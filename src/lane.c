@@ -155,7 +155,7 @@ bool tsmbr_run_grow(resource *r, tsmbr_lane *run, size_t grown, size_t *lost)
 
 void tsmbr_run_shrink(resource *r, tsmbr_lane *run, size_t given_up, size_t *lost)
 {
-    if (given_up <= PLACE_RUN_MOST && run_left(run) <= PLACE_RUN_MOST - given_up) {
+    if (given_up <= PLACE_REST_MOST && run_left(run) <= PLACE_REST_MOST - given_up) {
         run->cursor -= given_up;
         /*@ ghost run_at -= given_up; */
         return;

@@ -29,11 +29,13 @@
 #define PLACE_FIRST_DEFAULT ((size_t)2048)
 #define PLACE_GROWTH_CAP ((size_t)16 << 20)
 
-/* Bytes that a lane takes at once: from the least to the most, and where there are many lanes no more than a
- * chunk's 64th part. */
+/* Bytes that a lane takes at once: from the least to the most, a huge page, so that threads seldom meet in one;
+ * and where there are many lanes no more than a chunk's 64th part. Of blocks that shrink it keeps no larger rest
+ * than PLACE_REST_MOST. */
 #ifndef PLACE_RUN_LEAST /* a checker may want lanes in small chunks */
 #define PLACE_RUN_LEAST ((size_t)256)
-#define PLACE_RUN_MOST ((size_t)256 << 10)
+#define PLACE_RUN_MOST ((size_t)2 << 20)
+#define PLACE_REST_MOST ((size_t)256 << 10)
 #define PLACE_RUN_PART ((size_t)64)
 #endif
 #define PLACE_LANES_FROM (PLACE_RUN_LEAST * PLACE_RUN_PART)
@@ -208,13 +210,13 @@ static inline bool place_shares(size_t need, size_t total)
 /* What a lane may take at once, at most, of a chunk of so much capacity, if lanes are of groups up to this one:
  * so few bytes that what they all leave unused is a small part of the chunk. */
 /*@ assigns \nothing;
-  @ ensures \result == capacity / PLACE_RUN_PART * (group < 2 ? 8 : group == 2 ? 4 : group == 3 ? 2 : 1);
+  @ ensures \result == capacity / PLACE_RUN_PART * (group <= 2 ? 8 : group == 3 ? 2 : 1);
   @ ensures \result <= capacity;
   @*/
 static inline size_t place_run_part(size_t capacity, unsigned group)
 {
     size_t part = capacity / PLACE_RUN_PART;
-    return group < 2 ? 8 * part : group == 2 ? 4 * part : group == 3 ? 2 * part : part;
+    return group <= 2 ? 8 * part : group == 3 ? 2 * part : part;
 }
 
 /* How many bytes a lane takes at once if it wants `wanted` and may take `part`: so many that one carve serves

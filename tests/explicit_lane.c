@@ -85,13 +85,13 @@ static void blocks_follow_each_other(void **state)
     fixed_close(&f);
 }
 
-/* What an open lane holds ready counts as allocated. At its most it is a 64th of the chunk, and never over 256
- * KiB. */
+/* What an open lane holds ready counts as allocated. At its most it is a 64th of the chunk, and never over 2 MiB.
+ */
 static void a_lane_takes_up_to_a_64th(void **state)
 {
     (void)state;
-    for (size_t size = (size_t)1 << 20; size <= (size_t)32 << 20; size *= 32) {
-        size_t most = size / 64 < (256 << 10) ? size / 64 : 256 << 10, ready = 0;
+    for (size_t size = (size_t)1 << 20; size <= (size_t)256 << 20; size *= 256) {
+        size_t most = size / 64 < (2 << 20) ? size / 64 : 2 << 20, ready = 0;
         fixed f;
         tsmbr_lane l;
         fixed_open(&f, size);

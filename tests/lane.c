@@ -238,16 +238,19 @@ static void take_a_part(void *argument, size_t index)
     (void)index;
     fixed *f = argument;
     static size_t level;
-    static const size_t parts[] = {8, 16, 32, 32, 64, 64, 64, 64, 64, 64};
+    static const size_t parts[] = {8, 8, 32, 32, 64, 64, 64, 64, 64, 64};
     if (level == sizeof parts / sizeof *parts)
         return;
     size_t part = parts[level++];
-    for (size_t bytes = 0; bytes < 2 * f->size / part; bytes += 64) /* enough doublings */
+    size_t most = f->size / 64 * (64 / part);
+    const lane *mine = NULL;
+    for (size_t bytes = 0; bytes < 2 * most && (mine == NULL || mine->next_bytes < 2 * most); bytes += 64) {
         assert_non_null(tsmbr_allocate(&f->r, 64, 8));
+        mine = lane_mine((const resource *)(const void *)&f->r, &tsmbr_thread);
+    }
     assert_int_equal(tsmbr_thread.standing, THREAD_HOLDS);
     assert_int_equal(tsmbr_thread.slot, level - 1);
-    const lane *mine = lane_mine((const resource *)(const void *)&f->r, &tsmbr_thread);
-    assert_int_equal(mine != NULL ? mine->next_bytes : 0, 2 * (f->size / 64 * (64 / part)));
+    assert_int_equal(mine != NULL ? mine->next_bytes : 0, 2 * most);
     run_threads(1, take_a_part, f);
 }
 

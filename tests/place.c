@@ -218,7 +218,8 @@ static void runs_are_a_small_part_of_their_chunk(void **state)
     (void)state;
     assert_int_equal(PLACE_LANES_FROM, 16384);
     assert_int_equal(PLACE_RUN_LEAST, 256);
-    assert_int_equal(PLACE_RUN_MOST, 256 << 10);
+    assert_int_equal(PLACE_RUN_MOST, 2 << 20);
+    assert_int_equal(PLACE_REST_MOST, 256 << 10);
     for (size_t capacity = 0; capacity < PLACE_LANES_FROM; capacity++) {
         assert_int_equal(place_run(0, capacity / PLACE_RUN_PART), 0);
         assert_int_equal(place_run(SIZE_MAX, capacity / PLACE_RUN_PART), 0);
@@ -226,7 +227,7 @@ static void runs_are_a_small_part_of_their_chunk(void **state)
     }
     for (size_t capacity = PLACE_LANES_FROM; capacity < 3 * PLACE_GROWTH_CAP; capacity += capacity / 97) {
         size_t part = capacity / PLACE_RUN_PART;
-        const size_t shares[] = {8, 8, 4, 2, 1, 1, 1, 1, 1, 1};
+        const size_t shares[] = {8, 8, 8, 2, 1, 1, 1, 1, 1, 1};
         for (unsigned group = 0; group < sizeof shares / sizeof *shares; group++)
             assert_int_equal(place_run_part(capacity, group), shares[group] * part);
         size_t least = place_run(0, part), most = place_run(SIZE_MAX, part);

@@ -272,6 +272,7 @@ void library_begins();
 /* Small chunks have lanes. */
 #define PLACE_RUN_LEAST ((size_t)128)
 #define PLACE_RUN_MOST ((size_t)128)
+#define PLACE_REST_MOST ((size_t)128)
 #define PLACE_RUN_PART ((size_t)16)
 #define LANE_LINE ((size_t)32)
 
