@@ -75,8 +75,8 @@
  * size: another may have. Under a limit it means also that less of it was left than the block's bytes, its
  * alignment - 1 and 127 for a chunk's record; there the bytes of chunks that other threads are asking for at that
  * moment count, and a request that only they stand in the way of looks again for a while before it is refused.
- * tsmbr_printf also passes on what vsnprintf reports. tsmbr_try_allocate and tsmbr_try_resize do not touch errno.
- * A successful call leaves it as it was.
+ * tsmbr_printf also passes on what vsnprintf reports, at the cost of a byte if it does so only as the text is
+ * written. tsmbr_try_allocate and tsmbr_try_resize do not touch errno. A successful call leaves it as it was.
  *
  *
  * Lanes

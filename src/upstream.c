@@ -290,15 +290,11 @@ static unsigned char *guarded_space(size_t mapped, size_t alignment)
 {
     size_t page = page_bytes();
     size_t spare = alignment - page;
-    if (spare > SIZE_MAX - mapped) {
-        errno = ENOMEM;
+    if (spare > SIZE_MAX - mapped)
         return NULL;
-    }
     void *space = mmap(NULL, mapped + spare, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (space == MAP_FAILED) {
-        errno = ENOMEM; /* it may be EAGAIN, where pages are locked */
+    if (space == MAP_FAILED)
         return NULL;
-    }
     unsigned char *ptr = space;
     size_t head = map_padding(ptr + page, alignment);
     map_close(ptr, head);
@@ -318,8 +314,10 @@ static void *guarded_allocate(void *context, size_t bytes, size_t alignment)
     size_t offset = random_word() & (page - 1) & ~(alignment - 1);
     size_t opened = guarded_bytes(offset, bytes);
     unsigned char *space = guarded_space(opened + 2 * page, alignment > page ? alignment : page);
-    if (space == NULL)
+    if (space == NULL) {
+        errno = ENOMEM; /* not the system's EAGAIN, where pages are locked */
         return NULL;
+    }
     unsigned char *first = space + page;
     if (mprotect(first, opened, PROT_READ | PROT_WRITE) != 0) {
         map_close(space, opened + 2 * page);

@@ -85,8 +85,7 @@ static void blocks_follow_each_other(void **state)
     fixed_close(&f);
 }
 
-/* What an open lane holds ready counts as allocated. At its most it is a 64th of the chunk, and never over 2 MiB.
- */
+/* What an open lane holds ready counts as allocated: at its most a 64th of the chunk, and never over 2 MiB. */
 static void a_lane_takes_up_to_a_64th(void **state)
 {
     (void)state;

@@ -685,24 +685,23 @@ static void set_errno(void *argument)
     errno = *(int *)argument;
 }
 
+static void reset_all(tsmbr_resource *r)
+{
+    tsmbr_reset(r, SIZE_MAX);
+}
+
 static void the_end_of_blocks_leaves_errno_alone(void **state)
 {
     (void)state;
     tsmbr_resource r = TSMBR_RESOURCE_INIT;
     int other = EIO;
-    void (*const ends[])(tsmbr_resource *) = {tsmbr_release, tsmbr_destroy};
-    for (size_t i = 0; i < 3; i++) {
+    void (*const ends[])(tsmbr_resource *) = {reset_all, tsmbr_release, tsmbr_destroy};
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
         assert_int_equal(tsmbr_on_release(&r, set_errno, &other), 0);
         errno = EDOM;
-        if (i < 2)
-            ends[i](&r);
-        else
-            tsmbr_reset(&r, SIZE_MAX);
+        ends[i](&r);
         assert_int_equal(errno, EDOM);
-        if (i == 1)
-            tsmbr_init(&r, NULL);
     }
-    tsmbr_destroy(&r);
 }
 
 static void a_reservation_refused_changes_nothing(void **state)
