@@ -44,7 +44,16 @@ template <class Contender>
 void add(std::vector<contender_entry> &list, std::size_t most_alignment = SIZE_MAX)
 {
     list.push_back(
-        {Contender::name, Contender::shared, Contender::frees_each, most_alignment, measure<Contender>});
+        {Contender::name, Contender::shared, Contender::frees_each, most_alignment, measure<Contender>, {}});
+}
+
+// The same once more, of the shared library.
+template <class Contender>
+void add_so(std::vector<contender_entry> &list)
+{
+    add<Contender>(list);
+    list.back().row_of_so = list.back().name;
+    list.back().name += "_so";
 }
 
 template <general Which>
@@ -63,7 +72,9 @@ std::vector<contender_entry> list_contenders(std::vector<std::string> &missing)
     add<tsmbr_lanes>(list);
     add<tsmbr_lane_resources>(list);
     add<tsmbr_default>(list);
+    add_so<tsmbr_default>(list);
     add<tsmbr_adapter>(list);
+    add_so<tsmbr_adapter>(list);
     add<tsmbr_adapter_over_system>(list);
     add<tsmbr_shared_only>(list);
     add<pmr_private>(list);

@@ -16,6 +16,7 @@ struct contender_entry {
     bool general; // of the malloc family
     std::size_t most_alignment;
     double (*measure)(const shape &s, double enough);
+    std::string row_of_so; // measured by the program over the shared library, as its row of this name; empty: not
 };
 
 // In the order of the table's rows. What is not there is named in `missing`, with its package.

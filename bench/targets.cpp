@@ -71,10 +71,14 @@ void print_targets(const results &r, const counts &c, const std::vector<contende
     print_line("explicit lane / raw bump, warm, 1 thread, ns", ratio(r, one, "tsmbr_lane", one, "raw_bump"), true,
                1.15);
     print_line("tsmbr_allocate / pmr monotonic, warm, 1 thread, ns", ratio(r, one, ours, one, pmr), true, 0.9);
+    print_line("  the same of the shared library, libtsmbr.so", ratio(r, one, "tsmbr_allocate_so", one, pmr), true,
+               0.9);
     print_line("pmr adapter / pmr monotonic, warm, 1 thread, ns", ratio(r, one, "tsmbr_pmr_adapter", one, pmr),
                true, 1.0);
+    print_line("  the same of the shared library", ratio(r, one, "tsmbr_pmr_adapter_so", one, pmr), true, 1.0);
     print_line("2 threads, one resource / 2 private pmr, warm, throughput", ratio(r, two, pmr, two, ours), false,
                1.0);
+    print_line("  the same of the shared library", ratio(r, two, pmr, two, "tsmbr_allocate_so"), false, 1.0);
     print_line("2 threads, one resource / shared path only, warm, throughput",
                ratio(r, two, "tsmbr_shared_only", two, ours), false, 20);
     print_line("64 threads / 2 threads, one resource, 64 MiB, throughput",

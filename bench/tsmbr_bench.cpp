@@ -2,7 +2,8 @@
 //
 // Google Benchmark runs what is registered, in that order: the whole list once for each pass, contenders of a
 // cell next to each other. Each run is one call of the contender's measure function, which keeps the time itself.
-// What wants a fresh process (cold, index) runs in one: this program, started again with --one.
+// What wants a fresh process (cold, index) runs in one: this program, started again with --one. So does what is
+// measured of the shared library: this program, linked with that.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -94,6 +95,8 @@ std::vector<group> groups_of(bool full)
 
 bool takes_part(const contender_entry &entry, const shape &s, bool full)
 {
+    if (!entry.row_of_so.empty())
+        return s.what == workload::warm && s.extent == 0 && s.threads <= 2 && (full || s.bytes == 64);
     if (entry.name == "raw_cas")
         return s.what == workload::warm && s.extent == 0;
     if (entry.name == "raw_bump_moved")
@@ -160,16 +163,23 @@ std::vector<run> runs_of(unsigned pass, const settings &o, const std::vector<con
 
 // ------------------------------------------------------------------------------ fresh processes --
 
-std::vector<std::string> words_of(const contender_entry &entry, const shape &s)
+std::vector<std::string> words_of(const contender_entry &entry, const shape &s, double enough)
 {
-    return {"/proc/self/exe",
+    const bool so = !entry.row_of_so.empty();
+    return {so ? bench::program_directory() + "/tsmbr_bench_so" : "/proc/self/exe",
             "--one",
-            entry.name,
+            so ? entry.row_of_so : entry.name,
             std::to_string(static_cast<int>(s.what)),
             std::to_string(s.bytes),
             std::to_string(s.alignment),
             std::to_string(s.threads),
-            std::to_string(s.extent)};
+            std::to_string(s.extent),
+            std::to_string(enough)};
+}
+
+bool is_fresh(const shape &s)
+{
+    return s.what == workload::cold || s.what == workload::index;
 }
 
 // More than any contender takes for it.
@@ -185,17 +195,18 @@ double seconds_of(const timeval &t)
 }
 
 // The other end of it: prints the figure, and what of the time was whose, for bench/cold_profile.
-int run_one(char **words, const std::vector<contender_entry> &list)
+int run_one(char **words, double enough, const std::vector<contender_entry> &list)
 {
     const auto number = [&](int i) { return std::strtoul(words[i], nullptr, 10); };
     const shape s = {static_cast<workload>(number(1)), number(2), number(3), static_cast<unsigned>(number(4)),
                      number(5)};
     for (const contender_entry &entry : list)
         if (entry.name == words[0]) {
-            bench::touch_and_return(fresh_bytes(s));
+            if (is_fresh(s))
+                bench::touch_and_return(fresh_bytes(s));
             rusage before = {}, after = {};
             (void)getrusage(RUSAGE_SELF, &before);
-            const double ns = entry.measure(s, 0);
+            const double ns = entry.measure(s, enough);
             (void)getrusage(RUSAGE_SELF, &after);
             std::printf("%.6f %.6f %.6f %ld\n", ns, seconds_of(after.ru_utime) - seconds_of(before.ru_utime),
                         seconds_of(after.ru_stime) - seconds_of(before.ru_stime),
@@ -207,9 +218,9 @@ int run_one(char **words, const std::vector<contender_entry> &list)
 
 double measure_cell(const contender_entry &entry, const shape &s, double enough)
 {
-    if (s.what != workload::cold && s.what != workload::index)
+    if (!is_fresh(s) && entry.row_of_so.empty())
         return entry.measure(s, enough);
-    const std::string text = bench::output_of(words_of(entry, s));
+    const std::string text = bench::output_of(words_of(entry, s, enough));
     return text.empty() ? -1 : std::strtod(text.c_str(), nullptr);
 }
 
@@ -330,8 +341,8 @@ int main(int argc, char **argv)
     bench::make_room_for_jemalloc(argv);
     std::vector<std::string> missing;
     const std::vector<contender_entry> rows = bench::list_contenders(missing);
-    if (argc == 8 && std::strcmp(argv[1], "--one") == 0)
-        return run_one(argv + 2, rows);
+    if ((argc == 8 || argc == 9) && std::strcmp(argv[1], "--one") == 0)
+        return run_one(argv + 2, argc == 9 ? std::strtod(argv[8], nullptr) : 0, rows);
 
     settings o;
     if (!read_flags(argc, argv, o))

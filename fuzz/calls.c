@@ -74,9 +74,13 @@ typedef struct fallback {
     size_t calls; /* of the upstream when it was called */
 } fallback;
 
-static void *fallback_allocate(void *context, size_t bytes, size_t alignment)
+/* What this thread's call would fall back on. */
+static _Thread_local fallback *present;
+
+void *call_fallback(void *context, size_t bytes, size_t alignment)
 {
-    fallback *f = context;
+    fallback *f = present;
+    REQUIRE_THAT(context == f->s, "the fallback was called with another's context");
     REQUIRE_THAT(!f->called && bytes == f->c->bytes && alignment == f->c->alignment,
                  "the fallback was called for %zu bytes at alignment %zu", bytes, alignment);
     f->called = true;
@@ -157,7 +161,8 @@ static void *make(actor *a, subject *s, const call *c, fallback *f)
     case CALL_FROM_HELD:
         return tsmbr_allocate_from(r, c->bytes, c->alignment, NULL);
     case CALL_OR_CALL:
-        return tsmbr_allocate_or_call(r, c->bytes, c->alignment, fallback_allocate, f);
+        present = f;
+        return tsmbr_allocate_or_call(&s->wrapped, c->bytes, c->alignment);
     case CALL_ARRAY:
         return tsmbr_allocate_array(r, c->count, c->bytes, c->alignment);
     case CALL_CALLOC:

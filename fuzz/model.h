@@ -103,7 +103,10 @@ typedef struct cleanup_note {
 
 /* A resource under test. */
 typedef struct subject {
-    tsmbr_resource resource;
+    union {
+        tsmbr_resource resource;
+        tsmbr_wrapped wrapped;
+    };
     supply supply;
     unsigned index;
     bool watched; /* its upstream is the supply: else one of the library itself */
@@ -140,6 +143,9 @@ typedef struct model {
     bool crowded;    /* they have been */
     bool repeating;  /* a frame is being made again */
 } model;
+
+/* What tsmbr_allocate_or_call falls back on, a subject in hand: calls.c. */
+tsmbr_fallback call_fallback;
 
 void model_open(model *m);
 void model_close(model *m);

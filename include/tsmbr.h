@@ -396,12 +396,21 @@ TSMBR_API TSMBR_MUST_USE TSMBR_ALIGNED_BY(3) void *tsmbr_allocate_from(tsmbr_res
                                                                        size_t alignment,
                                                                        const tsmbr_upstream *upstream);
 
-/* The same from memory already held; where there is none, or for an alignment that is none, whatever
- * otherwise(context, bytes, alignment) returns, which may go upstream by another call. Leaves errno alone. For
- * wrappers: the call is the last thing that happens, so an exception may pass. */
+/* For wrappers in other languages: a resource, for all calls but tsmbr_allocate_or_call as any other, and whom to
+ * ask where it has no room: a function, never NULL, and what it is passed, both set before the first such call.
+ * They are no arguments of the call, as its fast path would have to save registers for these: a sixth of its time.
+ */
 typedef void *tsmbr_fallback(void *context, size_t bytes, size_t alignment);
-TSMBR_API TSMBR_MUST_USE void *tsmbr_allocate_or_call(tsmbr_resource *resource, size_t bytes, size_t alignment,
-                                                      tsmbr_fallback *otherwise, void *context);
+typedef struct tsmbr_wrapped {
+    tsmbr_resource resource;
+    tsmbr_fallback *otherwise;
+    void *context;
+} tsmbr_wrapped;
+
+/* tsmbr_allocate from memory already held; where there is none, or for an alignment that is none, whatever
+ * otherwise(context, bytes, alignment) returns, which may go upstream by another call. Leaves errno alone. That
+ * call is the last thing that happens, so an exception may pass. */
+TSMBR_API TSMBR_MUST_USE void *tsmbr_allocate_or_call(tsmbr_wrapped *wrapped, size_t bytes, size_t alignment);
 
 /* count * size bytes, the product checked. */
 TSMBR_API TSMBR_MUST_USE TSMBR_ALIGNED_BY(4) void *tsmbr_allocate_array(tsmbr_resource *resource, size_t count,

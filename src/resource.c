@@ -604,31 +604,28 @@ void *CORE(tsmbr_allocate)(tsmbr_resource *self, size_t bytes, size_t alignment)
     return resource_allocate_or_refuse(r, bytes, alignment, NULL);
 }
 
-static TSMBR_COLD void *resource_beside_or_call(resource *r, size_t bytes, size_t alignment,
-                                                tsmbr_fallback *otherwise, void *context, size_t lost)
+#if !defined(TSMBR_TOOLS) /* tools.c has its own: there `bytes` are not those that the fallback is asked for */
+static TSMBR_COLD void *resource_beside_or_call(tsmbr_wrapped *self, size_t bytes, size_t alignment, size_t lost)
 {
-    void *block = resource_allocate_beside(r, bytes, alignment, &no_upstream, lost);
-    return block != NULL ? block : otherwise(context, bytes, alignment);
+    void *block = resource_allocate_beside(resource_of(&self->resource), bytes, alignment, &no_upstream, lost);
+    return block != NULL ? block : self->otherwise(self->context, bytes, alignment);
 }
 
-static TSMBR_OUT_OF_LINE void *resource_allocate_or_call(resource *r, size_t bytes, size_t alignment,
-                                                         tsmbr_fallback *otherwise, void *context)
+static TSMBR_OUT_OF_LINE void *resource_allocate_or_call(tsmbr_wrapped *self, size_t bytes, size_t alignment)
 {
     size_t lost = 0;
-    void *block = resource_allocate_shared(r, bytes, alignment, &lost);
-    return TSMBR_LIKELY(block != NULL) ? block
-                                       : resource_beside_or_call(r, bytes, alignment, otherwise, context, lost);
+    void *block = resource_allocate_shared(resource_of(&self->resource), bytes, alignment, &lost);
+    return TSMBR_LIKELY(block != NULL) ? block : resource_beside_or_call(self, bytes, alignment, lost);
 }
 
-void *CORE(tsmbr_allocate_or_call)(tsmbr_resource *self, size_t bytes, size_t alignment, tsmbr_fallback *otherwise,
-                                   void *context)
+void *tsmbr_allocate_or_call(tsmbr_wrapped *self, size_t bytes, size_t alignment)
 {
-    resource *r = resource_of(self);
     void *block;
-    if (lane_allocate(r, bytes, alignment, &block))
+    if (lane_allocate(resource_of(&self->resource), bytes, alignment, &block))
         return block;
-    return resource_allocate_or_call(r, bytes, alignment, otherwise, context);
+    return resource_allocate_or_call(self, bytes, alignment);
 }
+#endif
 
 /*@ requires resource_ok(r) && thread_apart(r) && lane_ok && idle;
   @ assigns CALL, errno;

@@ -19,6 +19,7 @@
 
 #ifdef TSMBR_TOOLS
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -483,23 +484,16 @@ void *tsmbr_allocate_from(tsmbr_resource *self, size_t bytes, size_t alignment, 
     return hand_out(self, block, bytes);
 }
 
-static void *nothing(void *context, size_t bytes, size_t alignment)
+/* What the fallback returns has been handed out by another call. */
+void *tsmbr_allocate_or_call(tsmbr_wrapped *self, size_t bytes, size_t alignment)
 {
-    (void)context;
-    (void)bytes;
-    (void)alignment;
-    return NULL;
-}
-
-/* What `otherwise` returns has been handed out by another call. */
-void *tsmbr_allocate_or_call(tsmbr_resource *self, size_t bytes, size_t alignment, tsmbr_fallback *otherwise,
-                             void *context)
-{
-    uintptr_t closings = begin(self, "tsmbr_allocate_or_call");
-    void *block =
-        CORE(tsmbr_allocate_or_call)(self, zoned(self, bytes), zoned_alignment(self, alignment), nothing, NULL);
-    end(self, "tsmbr_allocate_or_call", closings);
-    return block != NULL ? hand_out(self, block, bytes) : otherwise(context, bytes, alignment);
+    tsmbr_resource *r = &self->resource;
+    uintptr_t closings = begin(r, "tsmbr_allocate_or_call");
+    int before = errno;
+    void *block = CORE(tsmbr_allocate_from)(r, zoned(r, bytes), zoned_alignment(r, alignment), NULL);
+    errno = before;
+    end(r, "tsmbr_allocate_or_call", closings);
+    return block != NULL ? hand_out(r, block, bytes) : self->otherwise(self->context, bytes, alignment);
 }
 
 /* The block's end, as far as the caller's word goes. */

@@ -40,8 +40,6 @@ void *CORE(tsmbr_allocate)(tsmbr_resource *self, size_t bytes, size_t alignment)
 void *CORE(tsmbr_try_allocate)(tsmbr_resource *self, size_t bytes, size_t alignment);
 void *CORE(tsmbr_allocate_from)(tsmbr_resource *self, size_t bytes, size_t alignment,
                                 const tsmbr_upstream *upstream);
-void *CORE(tsmbr_allocate_or_call)(tsmbr_resource *self, size_t bytes, size_t alignment, tsmbr_fallback *otherwise,
-                                   void *context);
 void CORE(tsmbr_deallocate)(tsmbr_resource *self, void *ptr, size_t bytes, size_t alignment);
 bool CORE(tsmbr_try_resize)(tsmbr_resource *self, void *ptr, size_t old_bytes, size_t new_bytes);
 void *CORE(tsmbr_reallocate)(tsmbr_resource *self, void *ptr, size_t old_bytes, size_t new_bytes,

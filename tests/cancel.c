@@ -34,12 +34,13 @@ typedef struct pending {
 } pending;
 
 /* The calls that are made once in a life. */
-static void call_once(pending *p, tsmbr_resource *r)
+static void call_once(pending *p, tsmbr_wrapped *w)
 {
+    tsmbr_resource *r = &w->resource;
     p->wrong += tsmbr_allocate(r, (size_t)3 << 20, 4096) == NULL;
     p->wrong += tsmbr_allocate(r, (size_t)300 << 20, 1) != NULL; /* beyond the limit */
     p->wrong += tsmbr_allocate_from(r, (size_t)1 << 20, 1, p->upstream) == NULL;
-    p->wrong += tsmbr_allocate_or_call(r, (size_t)300 << 20, 1, nothing, NULL) != NULL;
+    p->wrong += tsmbr_allocate_or_call(w, (size_t)300 << 20, 1) != NULL;
     p->wrong += tsmbr_allocate_array(r, 1000, 30, 8) == NULL;
     p->wrong += tsmbr_printf(r, "%s", "all") == NULL || print_arguments(r, "%d of %s", 1, "all") == NULL;
     p->wrong += tsmbr_strdup(r, "text") == NULL || tsmbr_strndup(r, "text", 2) == NULL;
@@ -58,33 +59,34 @@ static void *call_everything(void *argument)
     pending *p = argument;
     (void)pthread_cancel(pthread_self());
     for (int shared_only = 0; shared_only < 2; shared_only++) {
-        tsmbr_resource r;
-        tsmbr_init(&r, &(tsmbr_config){.upstream = p->upstream,
-                                       .limit = (size_t)40 << 20,
-                                       .flags = shared_only ? TSMBR_SHARED_ONLY : 0});
+        tsmbr_wrapped w = {.otherwise = nothing};
+        tsmbr_resource *r = &w.resource;
+        tsmbr_init(r, &(tsmbr_config){.upstream = p->upstream,
+                                      .limit = (size_t)40 << 20,
+                                      .flags = shared_only ? TSMBR_SHARED_ONLY : 0});
         for (int life = 0; life < 2; life++) {
             tsmbr_lane run;
-            tsmbr_lane_open(&run, &r);
+            tsmbr_lane_open(&run, r);
             for (size_t i = 0; i < 3000; i++) {
                 size_t bytes = 30 + i % 200;
-                void *b = tsmbr_allocate(&r, 10 + i % 300, 8);
-                b = tsmbr_reallocate(&r, b, 10 + i % 300, bytes, 8);
-                p->wrong += !tsmbr_owns(&r, b) || !tsmbr_try_resize(&r, b, bytes, bytes - 20);
+                void *b = tsmbr_allocate(r, 10 + i % 300, 8);
+                b = tsmbr_reallocate(r, b, 10 + i % 300, bytes, 8);
+                p->wrong += !tsmbr_owns(r, b) || !tsmbr_try_resize(r, b, bytes, bytes - 20);
                 p->wrong += tsmbr_lane_allocate(&run, 20, 4) == NULL;
-                tsmbr_deallocate(&r, b, bytes - 20, 8);
+                tsmbr_deallocate(r, b, bytes - 20, 8);
                 /* From memory already held: at a chunk's end there is none. */
-                p->served += tsmbr_try_allocate(&r, 10, 1) != NULL;
+                p->served += tsmbr_try_allocate(r, 10, 1) != NULL;
                 p->served += tsmbr_lane_try_allocate(&run, 20, 4) != NULL;
             }
-            call_once(p, &r);
+            call_once(p, &w);
             tsmbr_lane_close(&run);
             if (life == 0)
-                tsmbr_reset(&r, SIZE_MAX);
+                tsmbr_reset(r, SIZE_MAX);
             else
-                tsmbr_release(&r);
-            p->wrong += tsmbr_reserve(&r, 100000) != 0;
+                tsmbr_release(r);
+            p->wrong += tsmbr_reserve(r, 100000) != 0;
         }
-        tsmbr_destroy(&r);
+        tsmbr_destroy(r);
     }
     p->passed = true;
     pthread_testcancel();
@@ -127,8 +129,8 @@ typedef struct victim {
 
 static struct {
     watch w;
-    tsmbr_upstream slow;
-    tsmbr_resource r;
+    tsmbr_upstream slow, none;
+    tsmbr_resource r, bare; /* the second one's upstream has nothing */
     victim victims[AT_ONCE];
     pthread_key_t key;
     atomic_size_t started;
@@ -153,6 +155,15 @@ static void slow_deallocate(void *context, void *ptr, size_t bytes, size_t align
     stage.w.upstream.deallocate(&stage.w, ptr, bytes, alignment);
 }
 
+static void *slow_refuse(void *context, size_t bytes, size_t alignment)
+{
+    (void)context;
+    (void)bytes;
+    (void)alignment;
+    sched_yield();
+    return NULL;
+}
+
 static void victim_take(victim *v)
 {
     size_t bytes = dice_below(&v->d, 40) == 0 ? 3000 : 1 + dice_below(&v->d, 100);
@@ -167,13 +178,14 @@ static void victim_take(victim *v)
     pattern_write(&v->log[v->count++]);
 }
 
-/* A call that takes nothing for good. */
-static void victim_resize(victim *v)
+/* Calls that take nothing for good, as the log is full. */
+static void victim_go_on(victim *v)
 {
     const block *last = &v->log[v->count - 1];
     v->passages++;
     if (tsmbr_try_resize(&stage.r, last->ptr, last->bytes, last->bytes + 8))
         (void)tsmbr_try_resize(&stage.r, last->ptr, last->bytes + 8, last->bytes);
+    stage.faults += tsmbr_allocate(&stage.bare, 1, 1) != NULL;
     v->passages++;
 }
 
@@ -204,8 +216,7 @@ static void *victim_main(void *argument)
             while (slot > seen && !atomic_compare_exchange_weak(&stage.highest, &seen, slot))
                 ;
         } else {
-            victim_resize(v);
-            sched_yield();
+            victim_go_on(v);
         }
         pthread_testcancel();
     }
@@ -231,6 +242,7 @@ static void assert_settled(void)
     tsmbr_get_statistics(&stage.r, &s);
     assert_int_equal(s.reserved_bytes, stage.w.held);
     assert_int_equal(s.chunks, stage.w.live);
+    assert_int_equal(reserved_load_relaxed(resource_of(&stage.bare)), 0);
 }
 
 static void cancelled_threads_leave_nothing_behind(void **state)
@@ -240,6 +252,8 @@ static void cancelled_threads_leave_nothing_behind(void **state)
     stage.slow = (tsmbr_upstream){slow_allocate, slow_deallocate, NULL};
     assert_int_equal(pthread_key_create(&stage.key, victim_destroy), 0);
     tsmbr_init(&stage.r, &(tsmbr_config){.upstream = &stage.slow, .limit = LIMIT});
+    stage.none = (tsmbr_upstream){slow_refuse, slow_deallocate, NULL};
+    tsmbr_init(&stage.bare, &(tsmbr_config){.upstream = &stage.none});
     dice d = dice_make(run_seed(), 1000);
     size_t rounds = rounds_for(400), blocks_taken = 0, inside = 0;
     for (size_t round = 0; round < rounds; round++) {
@@ -290,6 +304,7 @@ static void cancelled_threads_leave_nothing_behind(void **state)
     while (served <= LIMIT && tsmbr_allocate(&stage.r, 1000, 8) != NULL)
         served += 1000;
     assert_in_range(served, LIMIT / 10 * 8, LIMIT);
+    tsmbr_destroy(&stage.bare);
     tsmbr_destroy(&stage.r);
     (void)pthread_key_delete(stage.key);
     watch_close(&stage.w);

@@ -61,18 +61,19 @@ static void counting_ends(void)
 static void a_call_with_room_in_the_lane_is_four_plain_moves(void **state)
 {
     (void)state;
-    tsmbr_resource r;
-    tsmbr_init(&r, &(tsmbr_config){.initial_size = 1 << 20});
+    tsmbr_wrapped w = {.otherwise = NULL};
+    tsmbr_resource *r = &w.resource;
+    tsmbr_init(r, &(tsmbr_config){.initial_size = 1 << 20});
     for (int i = 0; i < 10; i++)
-        assert_non_null(tsmbr_allocate(&r, 10, 1));
+        assert_non_null(tsmbr_allocate(r, 10, 1));
     const char *const expected[] = {"lanes_load_acquire", "lane_cursor_load_relaxed", "lane_end_load_relaxed",
                                     "lane_cursor_store_relaxed"};
     for (int kind = 0; kind < 3; kind++) {
         void *p = NULL;
         counting_begins();
-        p = kind == 0   ? tsmbr_allocate(&r, 40, 8)
-            : kind == 1 ? tsmbr_try_allocate(&r, 40, 8)
-                        : tsmbr_allocate_or_call(&r, 40, 8, NULL, NULL);
+        p = kind == 0   ? tsmbr_allocate(r, 40, 8)
+            : kind == 1 ? tsmbr_try_allocate(r, 40, 8)
+                        : tsmbr_allocate_or_call(&w, 40, 8);
         counting_ends();
         assert_non_null(p);
         assert_int_equal(counted.changes, 0);
@@ -80,7 +81,7 @@ static void a_call_with_room_in_the_lane_is_four_plain_moves(void **state)
         for (int i = 0; i < 4; i++)
             assert_string_equal(counted.noted[i], expected[i]);
     }
-    tsmbr_destroy(&r);
+    tsmbr_destroy(r);
 }
 
 static void a_shared_call_is_one_change(void **state)

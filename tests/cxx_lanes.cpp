@@ -166,22 +166,26 @@ void *throw_from(void *context, std::size_t bytes, std::size_t)
 TEST(lanes, allocate_or_call_lets_an_exception_pass)
 {
     alignas(64) static unsigned char buffer[1 << 17];
-    pool_type pool(buffer, sizeof buffer, std::pmr::null_memory_resource());
     int called = 0;
+    tsmbr_wrapped pool = {TSMBR_RESOURCE_INIT, throw_from, &called};
+    tsmbr_config config = {};
+    config.upstream = tsmbr_null_upstream();
+    config.buffer = buffer;
+    config.buffer_size = sizeof buffer;
+    ASSERT_EQ(tsmbr_init(&pool.resource, &config), 0);
     std::size_t served = 0;
     try {
         for (;; ++served)
-            EXPECT_NE(tsmbr_allocate_or_call(pool.native_handle(), 64, 8, throw_from, &called), nullptr);
+            EXPECT_NE(tsmbr_allocate_or_call(&pool, 64, 8), nullptr);
     } catch (const std::string &thrown) {
         EXPECT_EQ(thrown, "64");
     }
     EXPECT_EQ(called, 1);
     EXPECT_GT(served, sizeof buffer / 64 * 97 / 100);
     const std::size_t none = hide(std::size_t{3});
-    EXPECT_THROW(EXPECT_EQ(tsmbr_allocate_or_call(pool.native_handle(), 64, none, throw_from, &called), nullptr),
-                 std::string);
+    EXPECT_THROW(EXPECT_EQ(tsmbr_allocate_or_call(&pool, 64, none), nullptr), std::string);
     EXPECT_EQ(called, 2);
-    EXPECT_THROW(take(pool, 64, 8), std::bad_alloc);
+    tsmbr_destroy(&pool.resource);
 }
 
 // Destroyed while its thread ends: allocates then.

@@ -633,25 +633,26 @@ static void the_fallback_is_called_where_nothing_held_serves(void **state)
     (void)state;
     watch w;
     watch_open(&w);
-    tsmbr_resource r;
-    make(&r, &w, (tsmbr_config){0});
     told t = {0};
+    tsmbr_wrapped wrapped = {.otherwise = note_what_is_asked, .context = &t};
+    tsmbr_resource *r = &wrapped.resource;
+    make(r, &w, (tsmbr_config){0});
     errno = EDOM;
-    assert_ptr_equal(tsmbr_allocate_or_call(&r, 100, 8, note_what_is_asked, &t), &t);
+    assert_ptr_equal(tsmbr_allocate_or_call(&wrapped, 100, 8), &t);
     assert_true(t.calls == 1 && t.bytes == 100 && t.alignment == 8);
     assert_int_equal(w.calls, 0);
-    assert_int_equal(tsmbr_reserve(&r, 1000), 0);
-    char *p = tsmbr_allocate_or_call(&r, 100, 8, note_what_is_asked, &t);
+    assert_int_equal(tsmbr_reserve(r, 1000), 0);
+    char *p = tsmbr_allocate_or_call(&wrapped, 100, 8);
     assert_true(aligned(p, 8) && watch_granted(&w, p, 100));
     assert_int_equal(t.calls, 1);
-    assert_ptr_equal(tsmbr_allocate_or_call(&r, 100000, 16, note_what_is_asked, &t), &t);
+    assert_ptr_equal(tsmbr_allocate_or_call(&wrapped, 100000, 16), &t);
     assert_true(t.calls == 2 && t.bytes == 100000 && t.alignment == 16);
     volatile size_t none = 3; /* a compiler would warn */
-    assert_ptr_equal(tsmbr_allocate_or_call(&r, 1, none, note_what_is_asked, &t), &t);
+    assert_ptr_equal(tsmbr_allocate_or_call(&wrapped, 1, none), &t);
     assert_true(t.calls == 3 && t.bytes == 1 && t.alignment == 3);
     assert_int_equal(w.calls, 1);
     assert_int_equal(errno, EDOM);
-    tsmbr_destroy(&r);
+    tsmbr_destroy(r);
     watch_close(&w);
 }
 

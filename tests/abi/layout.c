@@ -10,6 +10,7 @@
 /* One value for each field: the compiler warns of a field that is not named here, even one in padding. */
 const tsmbr_upstream all_of_upstream = {0, 0, 0};
 const tsmbr_config all_of_config = {0, 0, 0, 0, 0, 0};
+const tsmbr_wrapped all_of_wrapped = {TSMBR_RESOURCE_INIT, 0, 0};
 const tsmbr_lane all_of_lane = {0, 0, 0, 0, {0, 0, 0}};
 const tsmbr_statistics all_of_statistics = {0, 0, 0, 0, 0, 0};
 
@@ -28,6 +29,10 @@ void layout(void)
     FIELD(tsmbr_config, limit);
     FIELD(tsmbr_config, flags);
     TYPE(tsmbr_resource);
+    TYPE(tsmbr_wrapped);
+    FIELD(tsmbr_wrapped, resource);
+    FIELD(tsmbr_wrapped, otherwise);
+    FIELD(tsmbr_wrapped, context);
     TYPE(tsmbr_lane);
     FIELD(tsmbr_lane, cursor);
     FIELD(tsmbr_lane, end);

@@ -167,15 +167,18 @@ static void count_up(void *argument)
 
 static void every_function_is_there(void)
 {
-    tsmbr_resource *r = AT_THE_EDGE(tsmbr_resource);
     int cleanups = 0;
+    tsmbr_wrapped *wrapped = AT_THE_EDGE(tsmbr_wrapped);
+    wrapped->otherwise = fall_back;
+    wrapped->context = &cleanups;
+    tsmbr_resource *r = &wrapped->resource;
     CHECK(tsmbr_version() >= TSMBR_VERSION);
     CHECK(tsmbr_reserve(r, 10000) == 0);
     char *block = tsmbr_allocate(r, 100, 4);
     CHECK(block != NULL && tsmbr_owns(r, block) && !tsmbr_owns(r, r));
     CHECK(tsmbr_try_allocate(r, 1, 1) != NULL);
     CHECK(tsmbr_allocate_from(r, 100000, 1, tsmbr_system_upstream()) != NULL);
-    CHECK(tsmbr_allocate_or_call(r, (size_t)1 << 30, 1, fall_back, &cleanups) == (void *)&cleanups);
+    CHECK(tsmbr_allocate_or_call(wrapped, (size_t)1 << 30, 1) == (void *)&cleanups);
     CHECK(tsmbr_allocate_array(r, SIZE_MAX, 2, 1) == NULL && errno == ENOMEM);
     CHECK(tsmbr_new(r, double) != NULL && tsmbr_new_array(r, int, 10) != NULL);
     CHECK(tsmbr_try_resize(r, block, 100, 50));

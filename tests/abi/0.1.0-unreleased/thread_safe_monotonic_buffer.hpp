@@ -128,7 +128,7 @@ public:
     {
         const tsmbr_config config = {&upstream_,         wanted.initial_size, wanted.buffer,
                                      wanted.buffer_size, wanted.limit,        wanted.flags};
-        if (tsmbr_init(&resource_, &config) != 0)
+        if (tsmbr_init(&wrapped_.resource, &config) != 0)
             throw_bad_alloc();
         limited_ = wanted.limit != 0;
     }
@@ -136,7 +136,7 @@ public:
     thread_safe_monotonic_buffer_resource(const thread_safe_monotonic_buffer_resource &) = delete;
     thread_safe_monotonic_buffer_resource &operator=(const thread_safe_monotonic_buffer_resource &) = delete;
 
-    ~thread_safe_monotonic_buffer_resource() override { tsmbr_destroy(&resource_); }
+    ~thread_safe_monotonic_buffer_resource() override { tsmbr_destroy(&wrapped_.resource); }
 
     // The base class's, of which some compilers believe that its blocks never grow: one that is to, by try_resize,
     // must not come through a std::pmr::memory_resource *. Any thread.
@@ -152,19 +152,19 @@ public:
     }
 
     // Needs external synchronization, as reset does: no other thread may be inside any call.
-    void release() noexcept { tsmbr_release(&resource_); }
+    void release() noexcept { tsmbr_release(&wrapped_.resource); }
 
     // Forgets all blocks and keeps up to keep_bytes of chunks for reuse.
     void reset(std::size_t keep_bytes = static_cast<std::size_t>(-1)) noexcept
     {
-        tsmbr_reset(&resource_, keep_bytes);
+        tsmbr_reset(&wrapped_.resource, keep_bytes);
     }
 
     // Sees to it that some chunk has room for so many bytes; see tsmbr_reserve. Throws std::bad_alloc if that
     // cannot be had. No other thread may be inside any call.
     void reserve(std::size_t bytes)
     {
-        if (tsmbr_reserve(&resource_, bytes) != 0)
+        if (tsmbr_reserve(&wrapped_.resource, bytes) != 0)
             throw_bad_alloc();
     }
 
@@ -177,38 +177,38 @@ public:
     // A block that this class's own allocate gave, see there. Its owner's thread.
     bool try_resize(void *ptr, std::size_t old_bytes, std::size_t new_bytes) noexcept
     {
-        return tsmbr_try_resize(&resource_, ptr, old_bytes, new_bytes);
+        return tsmbr_try_resize(&wrapped_.resource, ptr, old_bytes, new_bytes);
     }
 
-    bool owns(const void *ptr) const noexcept { return tsmbr_owns(&resource_, ptr); }
+    bool owns(const void *ptr) const noexcept { return tsmbr_owns(&wrapped_.resource, ptr); }
 
     statistics get_statistics() const noexcept
     {
         statistics s;
-        tsmbr_get_statistics(&resource_, &s);
+        tsmbr_get_statistics(&wrapped_.resource, &s);
         return s;
     }
 
     // Throws std::bad_alloc for a null function, or if the record cannot be allocated. The cleanup must not throw.
     void on_release(void (*cleanup)(void *), void *argument)
     {
-        if (tsmbr_on_release(&resource_, cleanup, argument) != 0)
+        if (tsmbr_on_release(&wrapped_.resource, cleanup, argument) != 0)
             throw_bad_alloc();
     }
 
     // For the C functions that have no counterpart here.
-    tsmbr_resource *native_handle() noexcept { return &resource_; }
+    tsmbr_resource *native_handle() noexcept { return &wrapped_.resource; }
 
 protected:
     // Visible to the optimizer: where the resource's type is known this is one direct call.
     void *do_allocate(std::size_t bytes, std::size_t alignment) override
     {
-        return tsmbr_allocate_or_call(&resource_, bytes, alignment, allocate_slow, this);
+        return tsmbr_allocate_or_call(&wrapped_, bytes, alignment);
     }
 
     void do_deallocate(void *ptr, std::size_t bytes, std::size_t alignment) noexcept override
     {
-        detail::tell_tools(&resource_, ptr, bytes, alignment);
+        detail::tell_tools(&wrapped_.resource, ptr, bytes, alignment);
     }
 
     bool do_is_equal(const std::pmr::memory_resource &other) const noexcept override { return this == &other; }
@@ -286,7 +286,7 @@ private:
     {
         upstream_call call{upstream_resource(), nullptr};
         const tsmbr_upstream via = {call_allocate, call_deallocate, &call};
-        if (void *const ptr = tsmbr_allocate_from(&resource_, bytes, alignment, &via))
+        if (void *const ptr = tsmbr_allocate_from(&wrapped_.resource, bytes, alignment, &via))
             return ptr;
         if (call.thrown)
             std::rethrow_exception(call.thrown);
@@ -300,7 +300,7 @@ private:
 
     tsmbr_upstream upstream_;
     bool limited_ = false;
-    tsmbr_resource resource_;
+    tsmbr_wrapped wrapped_ = {TSMBR_RESOURCE_INIT, allocate_slow, this};
 };
 
 // An upstream of tsmbr.h as a std::pmr::memory_resource.
