@@ -144,10 +144,11 @@ static inline bool lane_allocate(const resource *r, size_t bytes, size_t alignme
     /*@ assert home != \null && address(cursor) == base(home) + run_at; */
     /*@ assert run_at + padding + bytes <= run_to; */
     /*@ assert cursor + padding + bytes == home->allocation_ptr + (run_at + padding + bytes); */
-    lane_cursor_store_relaxed(l, cursor + padding + bytes);
+    cursor += padding;
+    *block = cursor;
+    lane_cursor_store_relaxed(l, cursor + bytes);
     /*@ assert run_at == \at(run_at, Pre) + padding + bytes; */
     /*@ assert chunk_ok(home) && home->allocation_ptr + (run_at - bytes) != \null; */
-    *block = cursor + padding;
     /*@ assert *block == home->allocation_ptr + (run_at - bytes); */
     thread_leave(thread);
     return true;
