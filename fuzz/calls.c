@@ -80,7 +80,7 @@ static _Thread_local fallback *present;
 void *call_fallback(void *context, size_t bytes, size_t alignment)
 {
     fallback *f = present;
-    REQUIRE_THAT(context == f->s, "the fallback was called with another's context");
+    REQUIRE_THAT(f != NULL && context == f->s, "the fallback was called out of turn, or with another's context");
     REQUIRE_THAT(!f->called && bytes == f->c->bytes && alignment == f->c->alignment,
                  "the fallback was called for %zu bytes at alignment %zu", bytes, alignment);
     f->called = true;
@@ -146,7 +146,7 @@ static void *make_cleared(subject *s, const call *c)
     return ptr;
 }
 
-static void *make(actor *a, subject *s, const call *c, fallback *f)
+static void *make(actor *a, subject *s, const call *c)
 {
     tsmbr_resource *r = &s->resource;
     tsmbr_lane *lane = &a->m->lanes[c->lane];
@@ -161,7 +161,6 @@ static void *make(actor *a, subject *s, const call *c, fallback *f)
     case CALL_FROM_HELD:
         return tsmbr_allocate_from(r, c->bytes, c->alignment, NULL);
     case CALL_OR_CALL:
-        present = f;
         return tsmbr_allocate_or_call(&s->wrapped, c->bytes, c->alignment);
     case CALL_ARRAY:
         return tsmbr_allocate_array(r, c->count, c->bytes, c->alignment);
@@ -442,7 +441,7 @@ static bool lane_call(actor *a, const call *c)
         return false;
     tsmbr_lane *lane = &m->lanes[c->lane];
     if (m->concurrent) {
-        (void)make(a, s, c, NULL);
+        (void)make(a, s, c);
         m->lane_states[c->lane] = c->kind == CALL_LANE_OPEN ? LANE_OPEN : LANE_CLOSED;
         m->lane_resource[c->lane] = c->resource;
         return true;
@@ -453,7 +452,7 @@ static bool lane_call(actor *a, const call *c)
         left->frame.broken = true;
     }
     size_t calls = s->supply.calls;
-    (void)make(a, s, c, NULL);
+    (void)make(a, s, c);
     REQUIRE_THAT(s->supply.calls == calls, "%s asked the upstream", kind_names[c->kind]);
     if (c->kind == CALL_LANE_CLOSE) {
         REQUIRE_THAT(lane->cursor == NULL && lane->end == NULL && lane->resource == NULL,
@@ -497,7 +496,9 @@ void *call_make(actor *a, call *c, block *old)
     fallback f = {.s = s, .c = c, .concurrent = a->m->concurrent};
     if (!lane_call(a, c)) {
         errno = EDOM;
-        c->result = make(a, s, c, &f);
+        present = &f;
+        c->result = make(a, s, c);
+        present = NULL;
         judge(a, c, old, &f, &was);
     }
     tell_of(" -> %p\n", c->result);

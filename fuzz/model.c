@@ -413,10 +413,10 @@ void model_init(model *m, unsigned index, const plan *p)
     tsmbr_upstream broken;
     if (p->mistake != 0)
         config_spoil(&config, &broken, p->mistake);
-    errno = EDOM;
-    int result = tsmbr_init(&s->resource, p->mistake == 6 ? NULL : &config);
     s->wrapped.otherwise = call_fallback;
     s->wrapped.context = s;
+    errno = EDOM;
+    int result = tsmbr_init(&s->resource, p->mistake == 6 ? NULL : &config);
     bool bad = p->mistake >= 1 && p->mistake <= 5;
     REQUIRE_THAT(result == (bad ? EINVAL : 0) && errno == (bad ? EINVAL : EDOM), "init: %d, errno %d", result,
                  errno);

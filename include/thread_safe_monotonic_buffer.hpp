@@ -130,6 +130,8 @@ public:
                                      wanted.buffer_size, wanted.limit,        wanted.flags};
         if (tsmbr_init(&wrapped_.resource, &config) != 0)
             throw_bad_alloc();
+        wrapped_.otherwise = allocate_slow;
+        wrapped_.context = this;
         limited_ = wanted.limit != 0;
     }
 
@@ -300,7 +302,7 @@ private:
 
     tsmbr_upstream upstream_;
     bool limited_ = false;
-    tsmbr_wrapped wrapped_ = {TSMBR_RESOURCE_INIT, allocate_slow, this};
+    tsmbr_wrapped wrapped_;
 };
 
 // An upstream of tsmbr.h as a std::pmr::memory_resource.

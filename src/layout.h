@@ -84,14 +84,12 @@ typedef struct cleanup {
 /* What is in a tsmbr_resource's bytes. The groups stand more than a line apart, wherever the
  * resource stands, so that a hot word of one never shares a line with another group. */
 typedef struct resource {
-    /* By group of slots: a table; NULL: none; [0]: NULL. First, as gcc adds the offset of an atomic field to its
-     * index by an instruction. */
-    TSMBR_ATOMIC(lane *) lanes[SLOT_GROUPS];
-
-    /* Read by every call beyond its lane, written when a chunk or a cleanup arrives. */
-    TSMBR_ATOMIC(chunk *) head;       /* the current chunk; NULL before the first */
-    TSMBR_ATOMIC(chunk *) large;      /* the newest chunk for one large block; NULL: none */
-    TSMBR_ATOMIC(cleanup *) cleanups; /* latest registered; NULL: none */
+    /* Read by every call, written when a table, a chunk or a cleanup arrives. The lanes first, as gcc adds an
+     * offset to the index of an atomic field by an instruction. */
+    TSMBR_ATOMIC(lane *) lanes[SLOT_GROUPS]; /* by group of slots: a table; NULL: none; [0]: NULL */
+    TSMBR_ATOMIC(chunk *) head;              /* the current chunk; NULL before the first */
+    TSMBR_ATOMIC(chunk *) large;             /* the newest chunk for one large block; NULL: none */
+    TSMBR_ATOMIC(cleanup *) cleanups;        /* latest registered; NULL: none */
 
     /* Constant from init to destroy; all-zero means every default. */
     const tsmbr_upstream *upstream; /* NULL: the system upstream */

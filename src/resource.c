@@ -604,11 +604,10 @@ void *CORE(tsmbr_allocate)(tsmbr_resource *self, size_t bytes, size_t alignment)
     return resource_allocate_or_refuse(r, bytes, alignment, NULL);
 }
 
-#if !defined(TSMBR_TOOLS) /* tools.c has its own: there `bytes` are not those that the fallback is asked for */
 static TSMBR_COLD void *resource_beside_or_call(tsmbr_wrapped *self, size_t bytes, size_t alignment, size_t lost)
 {
     void *block = resource_allocate_beside(resource_of(&self->resource), bytes, alignment, &no_upstream, lost);
-    return block != NULL ? block : self->otherwise(self->context, bytes, alignment);
+    return block != NULL ? block : TOOLS_OTHERWISE(self, bytes, alignment);
 }
 
 static TSMBR_OUT_OF_LINE void *resource_allocate_or_call(tsmbr_wrapped *self, size_t bytes, size_t alignment)
@@ -618,14 +617,13 @@ static TSMBR_OUT_OF_LINE void *resource_allocate_or_call(tsmbr_wrapped *self, si
     return TSMBR_LIKELY(block != NULL) ? block : resource_beside_or_call(self, bytes, alignment, lost);
 }
 
-void *tsmbr_allocate_or_call(tsmbr_wrapped *self, size_t bytes, size_t alignment)
+void *CORE(tsmbr_allocate_or_call)(tsmbr_wrapped *self, size_t bytes, size_t alignment)
 {
     void *block;
     if (lane_allocate(resource_of(&self->resource), bytes, alignment, &block))
         return block;
     return resource_allocate_or_call(self, bytes, alignment);
 }
-#endif
 
 /*@ requires resource_ok(r) && thread_apart(r) && lane_ok && idle;
   @ assigns CALL, errno;

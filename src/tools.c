@@ -19,7 +19,6 @@
 
 #ifdef TSMBR_TOOLS
 
-#include <errno.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -489,9 +488,9 @@ void *tsmbr_allocate_or_call(tsmbr_wrapped *self, size_t bytes, size_t alignment
 {
     tsmbr_resource *r = &self->resource;
     uintptr_t closings = begin(r, "tsmbr_allocate_or_call");
-    int before = errno;
-    void *block = CORE(tsmbr_allocate_from)(r, zoned(r, bytes), zoned_alignment(r, alignment), NULL);
-    errno = before;
+    if (CHECKS && self->otherwise == NULL)
+        die("tsmbr_allocate_or_call", self, "there is no fallback; set otherwise before the first call");
+    void *block = CORE(tsmbr_allocate_or_call)(self, zoned(r, bytes), zoned_alignment(r, alignment));
     end(r, "tsmbr_allocate_or_call", closings);
     return block != NULL ? hand_out(r, block, bytes) : self->otherwise(self->context, bytes, alignment);
 }

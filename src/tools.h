@@ -40,6 +40,7 @@ void *CORE(tsmbr_allocate)(tsmbr_resource *self, size_t bytes, size_t alignment)
 void *CORE(tsmbr_try_allocate)(tsmbr_resource *self, size_t bytes, size_t alignment);
 void *CORE(tsmbr_allocate_from)(tsmbr_resource *self, size_t bytes, size_t alignment,
                                 const tsmbr_upstream *upstream);
+void *CORE(tsmbr_allocate_or_call)(tsmbr_wrapped *self, size_t bytes, size_t alignment);
 void CORE(tsmbr_deallocate)(tsmbr_resource *self, void *ptr, size_t bytes, size_t alignment);
 bool CORE(tsmbr_try_resize)(tsmbr_resource *self, void *ptr, size_t old_bytes, size_t new_bytes);
 void *CORE(tsmbr_reallocate)(tsmbr_resource *self, void *ptr, size_t old_bytes, size_t new_bytes,
@@ -54,6 +55,9 @@ void *CORE(tsmbr_lane_extend)(tsmbr_lane *run, size_t bytes, size_t alignment);
 /* In a debug build, of a function that is not wrapped: that it may be called now. */
 void tsmbr_tools_call(const tsmbr_resource *self, const char *function);
 #define TOOLS_CALL(self) tsmbr_tools_call(self, __func__)
+
+/* Left to tools.c: here `bytes` have red zones, and the fallback is asked for those that the caller wants. */
+#define TOOLS_OTHERWISE(wrapped, bytes, alignment) NULL
 
 /* A chunk's memory has come, or is empty again; goes back; a block that the library makes for itself; the end of
  * all blocks, after the cleanups. */
@@ -70,6 +74,7 @@ void tsmbr_tools_blocks_end(const tsmbr_resource *self);
 
 #define CORE(name) name
 #define TOOLS_CALL(self) ((void)0)
+#define TOOLS_OTHERWISE(wrapped, bytes, alignment) (wrapped)->otherwise((wrapped)->context, bytes, alignment)
 #define TOOLS_EMPTY(memory, bytes) ((void)0)
 #define TOOLS_GIVE_BACK(memory, bytes) ((void)0)
 #define TOOLS_OWN_BLOCK(block, bytes) ((void)0)

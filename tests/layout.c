@@ -18,7 +18,7 @@ typedef struct span {
 static void groups_never_share_a_line(void **state)
 {
     (void)state;
-    const span groups[] = {SPAN(head, peak), SPAN(buffer, buffer), SPAN(reserved, lost)};
+    const span groups[] = {SPAN(lanes, ahead), SPAN(buffer, buffer), SPAN(reserved, lost)};
     for (size_t base = 0; base < PLACE_LINE; base += sizeof(void *))
         for (size_t i = 0; i + 1 < 3; i++)
             assert_true((base + groups[i].last) / PLACE_LINE < (base + groups[i + 1].first) / PLACE_LINE);

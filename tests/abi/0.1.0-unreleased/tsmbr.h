@@ -397,9 +397,9 @@ TSMBR_API TSMBR_MUST_USE TSMBR_ALIGNED_BY(3) void *tsmbr_allocate_from(tsmbr_res
                                                                        const tsmbr_upstream *upstream);
 
 /* For wrappers in other languages: a resource, for all calls but tsmbr_allocate_or_call as any other, and whom to
- * ask where it has no room: a function, never NULL, and what it is passed, both set before the first such call.
- * They are no arguments of the call, as its fast path would have to save registers for these: a sixth of its time.
- */
+ * ask where it has no room: a function, never NULL, and what it is passed. Set both before the first such call,
+ * and not while another thread may be in one; no other call looks at them or changes them. They are no arguments
+ * of the call, as its fast path would have to save registers for these. */
 typedef void *tsmbr_fallback(void *context, size_t bytes, size_t alignment);
 typedef struct tsmbr_wrapped {
     tsmbr_resource resource;
