@@ -155,11 +155,20 @@ static void handle(int signal_number)
     m->depth--;
 }
 
+/* A scene whose signals another thread sends. */
+static bool scene_is_sent(void)
+{
+    return scene.hook_odds == 0 && !scene.timers && scene.step_odds == 0;
+}
+
 /* In the handler, too: a handler may be interrupted. */
 void hook(const char *step)
 {
     member *m = me;
     static _Thread_local uint32_t roll;
+    static _Thread_local unsigned steps;
+    if (m != NULL && m->in_call != 0 && scene_is_sent() && ++steps % 2000 == 0)
+        sched_yield(); /* the sender may want the processor, and is to find the thread in a call */
     if (m == NULL || scene.hook_odds == 0 || m->depth >= DEEPEST)
         return;
     if (roll == 0)
@@ -277,12 +286,6 @@ static void lane_first(member *m)
     scene.faults += lane_mine(resource_of(m->r), &tsmbr_thread) == NULL;
 }
 
-/* A scene whose signals another thread sends. */
-static bool scene_is_sent(void)
-{
-    return scene.hook_odds == 0 && !scene.timers && scene.step_odds == 0;
-}
-
 static void signalled_work(void *argument, size_t index)
 {
     (void)argument;
@@ -298,8 +301,6 @@ static void signalled_work(void *argument, size_t index)
 #endif
     size_t most = SIZE_MAX, calls = scene.calls;
     for (size_t i = 0; i < calls; i++) {
-        if (scene_is_sent() && i % 500 == 0)
-            sched_yield(); /* the sender may want the processor */
         /* Little else than calls, so that many signals come in one. */
         uint64_t roll = dice_roll(&d);
         size_t bytes = bytes_of_call(roll);
