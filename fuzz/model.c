@@ -345,6 +345,15 @@ void model_account(model *m, unsigned resource)
 
 /* ---------------------------------------------------------------------------------- resources -- */
 
+/* All zero but for this: a resource with every default. */
+static void subject_open(subject *s, unsigned index)
+{
+    memset(s, 0, sizeof *s);
+    s->index = index;
+    s->wrapped.otherwise = call_fallback;
+    s->wrapped.context = s;
+}
+
 void model_open(model *m)
 {
     blocks list = m->blocks;
@@ -356,7 +365,7 @@ void model_open(model *m)
     m->order = order;
     m->order_room = room;
     for (unsigned i = 0; i < RESOURCES; i++) {
-        m->subjects[i].index = i;
+        subject_open(&m->subjects[i], i);
         supply_open(&m->subjects[i].supply, NULL);
     }
 }
@@ -399,8 +408,7 @@ void model_init(model *m, unsigned index, const plan *p)
 {
     subject *s = &m->subjects[index];
     model_destroy(m, index);
-    memset(s, 0, sizeof *s);
-    s->index = index;
+    subject_open(s, index);
     s->upstream = upstream_of(s, p->upstream);
     s->supply.misalign = p->misalign;
     s->supply.gap = p->gap;
@@ -413,8 +421,6 @@ void model_init(model *m, unsigned index, const plan *p)
     tsmbr_upstream broken;
     if (p->mistake != 0)
         config_spoil(&config, &broken, p->mistake);
-    s->wrapped.otherwise = call_fallback;
-    s->wrapped.context = s;
     errno = EDOM;
     int result = tsmbr_init(&s->resource, p->mistake == 6 ? NULL : &config);
     bool bad = p->mistake >= 1 && p->mistake <= 5;
