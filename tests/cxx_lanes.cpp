@@ -186,6 +186,12 @@ TEST(lanes, allocate_or_call_lets_an_exception_pass)
     EXPECT_THROW(EXPECT_EQ(tsmbr_allocate_or_call(&pool, 64, none), nullptr), std::string);
     EXPECT_EQ(called, 2);
     tsmbr_destroy(&pool.resource);
+
+    // The class's own fallback throws, too.
+    pool_type full(buffer, sizeof buffer, std::pmr::null_memory_resource());
+    while (tsmbr_try_allocate(full.native_handle(), 64, 8) != nullptr)
+        ;
+    EXPECT_THROW(take(full, 64, 8), std::bad_alloc);
 }
 
 // Destroyed while its thread ends: allocates then.
