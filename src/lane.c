@@ -155,7 +155,7 @@ bool tsmbr_run_grow(resource *r, tsmbr_lane *run, size_t grown, size_t *lost)
 
 void tsmbr_run_shrink(resource *r, tsmbr_lane *run, size_t given_up, size_t *lost)
 {
-    if (given_up <= PLACE_REST_MOST && run_left(run) <= PLACE_REST_MOST - given_up) {
+    if (given_up <= run->next_bytes && run_left(run) <= run->next_bytes - given_up) {
         run->cursor -= given_up;
         /*@ ghost run_at -= given_up; */
         return;
@@ -187,8 +187,9 @@ static bool table_fits(const chunk *c, size_t bytes, size_t spare)
 }
 
 /* This thread's lane, for which a table is made if there is none: a block that the library allocates for
- * itself. NULL if c is too small for one, or has no room for it and `spare` bytes besides: a request must not be
- * refused for its own lane's sake. The thread is busy, so no handler of its own has been here in between. */
+ * itself. NULL if c is too small for one, or has no room for it and `spare` bytes besides, as far as is seen: a
+ * request must not be refused for its own lane's sake. Another chunk may become current meanwhile, and then has
+ * the table. The thread is busy, so no handler of its own has been here in between. */
 /*@ requires resource_ok(r) && thread_apart(r) && lane_ok && shared(c) && chunk_seen == 1 && won == \null;
   @ requires thread == &this_thread && this_thread.group != 0;
   @ requires \valid(lost) && apart((char *)lost, sizeof(*lost)) && \separated(lost, r);
@@ -236,7 +237,8 @@ static lane *lane_make(resource *r, const chunk *c, const thread_state *thread, 
 }
 
 /* What a lane may take of c at once, at most: the more, the fewer lanes r has tables for. Slots are dense, so two
- * threads alone have lanes of the first two groups. A table that is not seen yet makes one run too large. */
+ * threads alone have lanes of the first two groups. A table that is not seen yet makes one run too large, and a
+ * run that was taken while there were few is kept. */
 /*@ requires \valid_read(c);
   @ assigns \nothing;
   @ ensures \result <= c->capacity;

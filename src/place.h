@@ -30,13 +30,13 @@
 #define PLACE_GROWTH_CAP ((size_t)16 << 20)
 
 /* Bytes that a lane takes at once: from the least to the most, a huge page, so that threads seldom meet in one;
- * and where there are many lanes no more than a chunk's 64th part. Of blocks that shrink it keeps no larger rest
- * than PLACE_REST_MOST. */
+ * and no more than a chunk's 64th part, but in chunks larger than PLACE_EVEN_MOST where there are few lanes. In
+ * smaller ones eight lanes leave less than an eighth of the chunk unused, whoever came first. */
 #ifndef PLACE_RUN_LEAST /* a checker may want lanes in small chunks */
 #define PLACE_RUN_LEAST ((size_t)256)
 #define PLACE_RUN_MOST ((size_t)2 << 20)
-#define PLACE_REST_MOST ((size_t)256 << 10)
 #define PLACE_RUN_PART ((size_t)64)
+#define PLACE_EVEN_MOST ((size_t)1 << 20)
 #endif
 #define PLACE_LANES_FROM (PLACE_RUN_LEAST * PLACE_RUN_PART)
 
@@ -210,13 +210,16 @@ static inline bool place_shares(size_t need, size_t total)
 /* What a lane may take at once, at most, of a chunk of so much capacity, if lanes are of groups up to this one:
  * so few bytes that what they all leave unused is a small part of the chunk. */
 /*@ assigns \nothing;
-  @ ensures \result == capacity / PLACE_RUN_PART * (group <= 2 ? 8 : group == 3 ? 2 : 1);
+  @ ensures \result ==
+  @     capacity / PLACE_RUN_PART * (capacity <= PLACE_EVEN_MOST || 3 < group ? 1 : group == 3 ? 2 : 8);
   @ ensures \result <= capacity;
   @*/
 static inline size_t place_run_part(size_t capacity, unsigned group)
 {
     size_t part = capacity / PLACE_RUN_PART;
-    return group <= 2 ? 8 * part : group == 3 ? 2 * part : part;
+    if (capacity <= PLACE_EVEN_MOST || group > 3)
+        return part;
+    return group == 3 ? 2 * part : 8 * part;
 }
 
 /* How many bytes a lane takes at once if it wants `wanted` and may take `part`: so many that one carve serves

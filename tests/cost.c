@@ -2,6 +2,7 @@
 #include "hook.h"
 
 #include "place.h"
+#include "resource.h"
 #include "tools.h"
 
 #include "support.h"
@@ -113,14 +114,14 @@ static void a_lane_that_loses_its_end_while_it_closes_says_so(void **state)
     tsmbr_resource r;
     tsmbr_init(&r, &(tsmbr_config){.initial_size = 1 << 20, .flags = TSMBR_SHARED_ONLY});
     assert_non_null(tsmbr_allocate(&r, 1, 1));
-    tsmbr_lane lane;
-    tsmbr_lane_open(&lane, &r);
-    assert_non_null(tsmbr_lane_allocate(&lane, 1, 1));
+    tsmbr_lane l;
+    tsmbr_lane_open(&l, &r);
+    assert_non_null(tsmbr_lane_allocate(&l, 1, 1));
     tsmbr_statistics before, after;
     tsmbr_get_statistics(&r, &before);
     in_between.r = &r;
     in_between.step = "next_cas_release";
-    tsmbr_lane_close(&lane);
+    tsmbr_lane_close(&l);
     assert_null(in_between.step);
     tsmbr_get_statistics(&r, &after);
     assert_int_equal(after.lost_races, before.lost_races + 1);
@@ -167,6 +168,35 @@ static void load_work(void *argument, size_t index)
     for (size_t i = 0; i < l->each; i++)
         if (tsmbr_allocate(&l->r, BLOCK, 8) == NULL)
             l->refused++;
+}
+
+/* A thread alone: one compare-and-swap a run, by which it gets longer, when it is used up, and no other step that
+ * others see; the runs twice as long each time, up to the most. */
+static void refills_are_one_change_each(void **state)
+{
+    (void)state;
+    enum { BUFFER = 4 << 20 };
+    unsigned char *buffer = malloc(BUFFER);
+    assert_non_null(buffer);
+    tsmbr_resource r;
+    tsmbr_init(&r, &(tsmbr_config){.upstream = tsmbr_null_upstream(), .buffer = buffer, .buffer_size = BUFFER});
+    assert_non_null(tsmbr_allocate(&r, BLOCK, 1)); /* the chunk's first, then the lane's, with a table beside it */
+    assert_non_null(tsmbr_allocate(&r, BLOCK, 1));
+    const chunk *c = head_load_acquire(resource_of(&r));
+    size_t part = place_run_part(c->capacity, 1), run = place_run(0, part), left = run - BLOCK, refills = 0;
+    while (c->capacity - next_load_relaxed(c) >= PLACE_RUN_MOST) {
+        bool refill = left < BLOCK;
+        run = refill ? place_run(2 * run, part) : run;
+        left += (refill ? run : 0) - BLOCK;
+        refills += refill;
+        counting_begins();
+        assert_non_null(tsmbr_allocate(&r, BLOCK, 1));
+        counting_ends();
+        assert_int_equal(counted.changes, refill ? 1 : 0);
+    }
+    assert_true(refills > 4);
+    tsmbr_destroy(&r);
+    free(buffer);
 }
 
 static void one_change_for_256_blocks(void **state)
@@ -245,6 +275,7 @@ int main(void)
         cmocka_unit_test(a_shared_call_is_one_change),
         cmocka_unit_test(a_lane_that_loses_its_end_while_it_closes_says_so),
         cmocka_unit_test(an_open_lane_makes_no_step),
+        cmocka_unit_test(refills_are_one_change_each),
         cmocka_unit_test(one_change_for_256_blocks),
         cmocka_unit_test(upstream_calls_are_few),
         cmocka_unit_test(sixteen_threads_hold_little_more_than_was_asked),

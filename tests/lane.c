@@ -95,7 +95,7 @@ static const shape shapes[] = {
     {"1 byte", 1, 1, 1, false},           {"16 bytes", 16, 16, 16, false},
     {"64 bytes", 64, 64, 64, false},      {"1 to 100 bytes", 1, 100, 1, false},
     {"1 to 256, any", 1, 256, 64, true},  {"1 to 1000 bytes", 1, 1000, 8, true},
-    {"24 to 48 bytes", 24, 48, 8, false},
+    {"24 to 48 bytes", 24, 48, 8, false}, {"1 to 2048 bytes", 1, 2048, 8, false},
 };
 enum { SHAPES = sizeof shapes / sizeof *shapes };
 
@@ -230,6 +230,50 @@ static void eight_threads_pack_a_megabyte(void **state)
         assert_int_equal(c.faults, 0);
         assert_true(worst >= 0.88);
     }
+}
+
+/* At each level one thread more, which goes on until its lane has been filled up as far as it ever is, and is
+ * still there, with all of that, while the next ones take theirs. The last one takes the rest. */
+typedef struct line {
+    fixed f;
+    size_t behind; /* threads still to come */
+    size_t served;
+} line;
+
+static void take_the_largest_run(void *argument, size_t index)
+{
+    (void)index;
+    line *all = argument;
+    bool last = all->behind-- == 0;
+    size_t left = 0, next_bytes = 0;
+    for (bool full = false; !full || last;) {
+        if (tsmbr_allocate(&all->f.r, 64, 8) == NULL)
+            return;
+        all->served += 64;
+        if (lane_mine(resource_of(&all->f.r), &tsmbr_thread) == NULL)
+            continue; /* the chunk's first block */
+        tsmbr_lane run = lane_of(&all->f.r);
+        if (run_left(&run) > left) {
+            full = run.next_bytes == next_bytes; /* the run was as large as the one before */
+            next_bytes = run.next_bytes;
+        }
+        left = run_left(&run);
+    }
+    run_threads(1, take_the_largest_run, all);
+}
+
+static void eight_threads_one_after_the_other(void **state)
+{
+    (void)state;
+    line all = {.behind = 7};
+    fixed_open(&all.f, 1 << 20, 0);
+    size_t plain = served_by_bump(&all.f, &(shape){"64 bytes", 64, 64, 8, false}, dice_make(run_seed(), 0));
+    take_the_largest_run(&all, 0);
+    printf("eight threads, one after the other: %.2f %% less than a bump allocator\n",
+           100 * (1 - (double)all.served / (double)plain));
+    assert_int_equal(all.behind, SIZE_MAX); /* all of them were there */
+    assert_true((double)all.served >= 0.88 * (double)plain);
+    fixed_close(&all.f);
 }
 
 /* One thread more at each level, all still there, and what a lane takes at most: a smaller part for each. */
@@ -581,6 +625,37 @@ static void shrinking_gives_the_lane_its_end_back(void **state)
     fixed_close(&f);
 }
 
+/* The same where a lane's runs are large, and another lane's lies behind. */
+static void shrinking_gives_a_large_lane_its_end_back(void **state)
+{
+    (void)state;
+    fixed f;
+    fixed_open(&f, 16 << 20, 0);
+    for (int others = 0; others < 2; others++) {
+        unsigned char *p = NULL;
+        tsmbr_lane before = {0};
+        while (p == NULL || run_left(&before) < (size_t)1 << 20) {
+            p = tsmbr_allocate(&f.r, 4096, 1);
+            assert_non_null(p);
+            if (has_lanes(&f.r))
+                before = lane_of(&f.r);
+        }
+        if (others == 1)
+            (void)elsewhere(&f.r, 100);
+        size_t allocated = statistics_of(&f.r).allocated_bytes;
+        assert_true(tsmbr_try_resize(&f.r, p, 4096, 30));
+        tsmbr_lane after = lane_of(&f.r);
+        assert_int_equal(run_left(&after), run_left(&before) + 4096 - 30);
+        assert_int_equal(statistics_of(&f.r).allocated_bytes, allocated - (4096 - 30));
+        assert_ptr_equal(tsmbr_allocate(&f.r, 10, 1), p + 30);
+        while (run_left(&before) >= (size_t)1 << 20) { /* so that the next round has another run */
+            assert_non_null(tsmbr_allocate(&f.r, 4096, 1));
+            before = lane_of(&f.r);
+        }
+    }
+    fixed_close(&f);
+}
+
 /* Shrinking a block much larger than a run: counted, and not kept from other threads. */
 static void shrinking_a_large_block_gives_it_to_all(void **state)
 {
@@ -724,6 +799,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_thread_packs_as_a_bump_allocator),
         cmocka_unit_test(eight_threads_pack_a_megabyte),
+        cmocka_unit_test(eight_threads_one_after_the_other),
         cmocka_unit_test(fewer_lanes_take_larger_parts),
         cmocka_unit_test(small_stays_small),
         cmocka_unit_test(the_first_chunk_serves_the_initial_size),
@@ -736,6 +812,7 @@ int main(void)
         cmocka_unit_test(the_last_block_of_a_lane_grows),
         cmocka_unit_test(a_lane_grows_to_the_end_of_the_chunk),
         cmocka_unit_test(shrinking_gives_the_lane_its_end_back),
+        cmocka_unit_test(shrinking_gives_a_large_lane_its_end_back),
         cmocka_unit_test(shrinking_a_large_block_gives_it_to_all),
         cmocka_unit_test(reallocate_in_a_lane),
 #ifndef TSMBR_DEBUG

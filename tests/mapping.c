@@ -30,6 +30,7 @@ int main(void)
 /* In place of the C library's: what the system does, unless the test says that it refuses. */
 static bool unmapping_is_refused;
 static bool populating_is_unknown;
+static size_t advised_huge; /* bytes of the last mapping for which huge pages were asked for */
 
 int munmap(void *ptr, size_t bytes)
 {
@@ -47,6 +48,10 @@ int madvise(void *ptr, size_t bytes, int advice)
         errno = EINVAL;
         return -1;
     }
+#endif
+#if defined(MADV_HUGEPAGE)
+    if (advice == MADV_HUGEPAGE)
+        advised_huge = bytes;
 #endif
     return (int)syscall(SYS_madvise, ptr, bytes, advice);
 }
@@ -113,9 +118,13 @@ static void large_memory_begins_where_a_huge_page_can(void **state)
     for (int u = 0; u < 2; u++)
         for (size_t alignment = 1; alignment <= 8 * HUGE_PAGE; alignment *= 2)
             for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+                advised_huge = 0;
                 unsigned char *p = ask(both[u], sizes[i], alignment);
                 assert_non_null(p);
                 assert_true(aligned(p, alignment) && aligned(p, HUGE_PAGE));
+#if defined(MADV_HUGEPAGE)
+                assert_true(advised_huge >= sizes[i]);
+#endif
                 p[0] = 1;
                 p[sizes[i] - 1] = 1;
                 give(both[u], p, sizes[i], alignment);

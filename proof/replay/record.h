@@ -29,8 +29,8 @@ enum { INSTALL_LOOKS = 3, RESERVE_LOOKS = 6 };
 /* Lanes in the small chunks that traces have. */
 #define PLACE_RUN_LEAST ((size_t)160)
 #define PLACE_RUN_MOST ((size_t)320)
-#define PLACE_REST_MOST ((size_t)320)
 #define PLACE_RUN_PART ((size_t)4)
+#define PLACE_EVEN_MOST ((size_t)0)
 
 #undef atomic_load_explicit
 #undef atomic_store_explicit
