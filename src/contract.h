@@ -3,7 +3,7 @@
  * REQUIRE  a duty of the caller, where checking it costs too much in production
  * ENSURE   a promise of the function that contains it
  *
- * With TSMBR_DEBUG a broken one prints what it is and aborts; without, it is parsed and costs
+ * With TSMBR_DEBUG a broken one prints what it is, and whose fault, and aborts; without, it is parsed and costs
  * nothing. Never name two shared words loaded apart in one of these: other threads move between. */
 #ifndef TSMBR_CONTRACT_H
 #define TSMBR_CONTRACT_H
@@ -12,15 +12,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #define TSMBR_CONTRACT(kind, condition)                                                                           \
-    ((condition) ? (void)0                                                                                        \
-                 : (fprintf(stderr, "tsmbr: %s broken: %s (%s, %s:%d)\n", (kind), #condition, __func__, __FILE__, \
-                            __LINE__),                                                                            \
-                    abort()))
+    ((condition)                                                                                                  \
+         ? (void)0                                                                                                \
+         : (fprintf(stderr, "tsmbr: %s: %s (%s, %s:%d)\n", (kind), #condition, __func__, __FILE__, __LINE__),     \
+            abort()))
 #else
 #define TSMBR_CONTRACT(kind, condition) ((void)sizeof((condition) ? 1 : 0))
 #endif
 
-#define REQUIRE(condition) TSMBR_CONTRACT("caller's duty", condition)
-#define ENSURE(condition) TSMBR_CONTRACT("promise", condition)
+#define REQUIRE(condition)                                                                                        \
+    TSMBR_CONTRACT("a caller's duty is not kept; look for a call that breaks a rule of tsmbr.h", condition)
+#define ENSURE(condition) TSMBR_CONTRACT("the library broke a promise; please report it", condition)
 
 #endif

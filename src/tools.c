@@ -294,6 +294,8 @@ static void close_end(const tsmbr_resource *self, bool blocks_ended)
     if (blocks_ended)
         atomic_store_explicit(&w->endings, change, memory_order_relaxed);
     atomic_store_explicit(&w->closings, change, memory_order_relaxed);
+    /* Or this thread would pass for the one that ends it next, until that has said who it is. */
+    atomic_store_explicit(&w->closer, 0, memory_order_relaxed);
     atomic_store_explicit(&w->closing, NULL, memory_order_relaxed);
 }
 
