@@ -55,10 +55,12 @@ check-quick: ## build with gcc and run the tests, no more
 	@$(call build,gcc)
 	@$(call test,gcc)
 
-clang: ## build with clang, contracts checked inside the library; run the tests
+clang: ## build with clang, with contracts checked inside the library and without; run the tests of both
 	@$(BOOTSTRAP) build test clang
 	@$(call build,clang)
 	@$(call test,clang)
+	@$(call build,clang-plain)
+	@$(call test,clang-plain)
 
 asan: ## run the tests under AddressSanitizer, LeakSanitizer and UndefinedBehaviorSanitizer (gcc)
 	@$(BOOTSTRAP) build test
