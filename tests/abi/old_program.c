@@ -165,6 +165,15 @@ static void count_up(void *argument)
     ++*(int *)argument;
 }
 
+static TSMBR_PRINTF(2, 3) char *formatted(tsmbr_resource *r, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    char *text = tsmbr_vprintf(r, format, arguments);
+    va_end(arguments);
+    return text;
+}
+
 static void every_function_is_there(void)
 {
     int cleanups = 0;
@@ -191,6 +200,7 @@ static void every_function_is_there(void)
     CHECK(strcmp(tsmbr_strdup(r, "text"), "text") == 0 && strcmp(tsmbr_strndup(r, "text", 2), "te") == 0);
     CHECK(memcmp(tsmbr_memdup(r, "text", 4), "text", 4) == 0);
     CHECK(strcmp(tsmbr_printf(r, "%d of %s", 1, "many"), "1 of many") == 0);
+    CHECK(strcmp(formatted(r, "%d of %s", 2, "more"), "2 of more") == 0);
     tsmbr_reset(r, SIZE_MAX);
     CHECK(cleanups == 1);
     tsmbr_release(r);
