@@ -7,9 +7,16 @@
 #define TYPE(type) SHOW(#type, sizeof(type), _Alignof(type))
 #define FIELD(type, field) SHOW(#type "." #field, offsetof(type, field), sizeof(((type *)0)->field))
 
-/* One value for each field: the compiler warns of a field that is not named here, even one in padding. */
+/* One value for each field: the compiler warns of a field that is not named here, even one in padding. Those of
+ * tsmbr_config that came after the first version stand under their flag bits, here and in the table below: so does
+ * that of the version to come which check-abi makes up. */
 const tsmbr_upstream all_of_upstream = {0, 0, 0};
-const tsmbr_config all_of_config = {0, 0, 0, 0, 0, 0};
+const tsmbr_config all_of_config = {
+    0, 0, 0, 0, 0, 0,
+#ifdef TSMBR_NEXT
+    0,
+#endif
+};
 const tsmbr_wrapped all_of_wrapped = {TSMBR_RESOURCE_INIT, 0, 0};
 const tsmbr_lane all_of_lane = {0, 0, 0, 0, {0, 0, 0}};
 const tsmbr_statistics all_of_statistics = {0, 0, 0, 0, 0, 0};
@@ -28,6 +35,9 @@ void layout(void)
     FIELD(tsmbr_config, buffer_size);
     FIELD(tsmbr_config, limit);
     FIELD(tsmbr_config, flags);
+#ifdef TSMBR_NEXT
+    FIELD(tsmbr_config, next);
+#endif
     TYPE(tsmbr_resource);
     TYPE(tsmbr_wrapped);
     FIELD(tsmbr_wrapped, resource);

@@ -101,24 +101,21 @@ static void the_config_is_read_to_its_end(void)
     }
 }
 
-/* A bit that this version does not name may mean a longer config: the library must either know it not to, or
- * refuse it without a look behind the end. */
+/* A bit that this version does not name may mean a longer config: a library that does not know it refuses it
+ * without a look behind the end. Versions to come name low bits; the highest is that of the one which check-abi
+ * makes up. */
 static void flags_of_other_versions_read_nothing_behind_it(void)
 {
     tsmbr_resource *r = AT_THE_EDGE(tsmbr_resource);
     tsmbr_config *config = AT_THE_EDGE(tsmbr_config);
-    int refused = 0;
-    for (unsigned bit = 1; bit != 0; bit <<= 1) {
+    for (unsigned bit = 1u << 16; bit < 1u << 31; bit <<= 1) {
         memset(config, 0, sizeof *config);
         config->flags = bit;
         errno = 0;
-        int answer = tsmbr_init(r, config);
-        CHECK(answer == 0 || (answer == EINVAL && errno == EINVAL && (bit & ALL_FLAGS) == 0));
-        refused += answer == EINVAL;
+        CHECK(tsmbr_init(r, config) == EINVAL && errno == EINVAL);
         CHECK(tsmbr_allocate(r, 10, 2) != NULL);
         tsmbr_destroy(r);
     }
-    CHECK(refused >= 16); /* most bits are for later versions */
 }
 
 static void statistics_are_written_to_their_end(void)
@@ -241,11 +238,10 @@ static void threads_share_it(void)
     tsmbr_destroy(r);
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
     the_config_is_read_to_its_end();
-    if (argc == 1 || strcmp(argv[1], "known-flags-only") != 0) /* else one of the others may be a flag by now */
-        flags_of_other_versions_read_nothing_behind_it();
+    flags_of_other_versions_read_nothing_behind_it();
     statistics_are_written_to_their_end();
     the_lane_is_used_to_its_end();
     every_function_is_there();
