@@ -170,7 +170,8 @@ static void small_chunks_have_few_tables(void **state)
 {
     (void)state;
     static seen_slots s;
-    const size_t from_kibibytes[SLOT_GROUPS] = {0, 16, 16, 24, 40, 72, 136, 264, 520, 1032}; /* so says the header */
+    const size_t from_kibibytes[SLOT_GROUPS] = {0,  16,  16,  24,  40,
+                                                72, 136, 264, 520, 1032}; /* so says the header */
     for (unsigned group = 1; group < SLOT_GROUPS; group++) {
         size_t least = lane_table_bytes(group) * PLACE_RUN_PART;
         least = least < PLACE_LANES_FROM ? PLACE_LANES_FROM : least;
