@@ -1,8 +1,9 @@
 /* count.c - how often blocks make threads touch what they share. No time is taken here.
  *
  * Built from the library's own sources with a hook before every atomic step. The step's name tells
- * what it is: a function of src/steps.h with cas, add or sub in its name is a read-modify-write, which
- * wants the line for itself; the others only read or write a word.
+ * what it is: a function of src/steps.h with _cas_, _add_, _sub_, _exchange_, _or_ or _and_ in its name is a
+ * read-modify-write, which wants the line for itself; the others only read or write a word. How many
+ * compare-and-swaps were lost is read from the resource's statistics.
  *
  * Prints lines of "name value" for the benchmark, which runs this program. */
 #include <pthread.h>
@@ -59,6 +60,13 @@ static struct counted share(tsmbr_resource *resource, size_t threads, size_t blo
     return sum;
 }
 
+static size_t lost_races(const tsmbr_resource *resource)
+{
+    tsmbr_statistics statistics;
+    tsmbr_get_statistics(resource, &statistics);
+    return statistics.lost_races;
+}
+
 /* Steady state: the second time round, over chunks that reset has kept. */
 static void count_steps(const char *name, unsigned flags, size_t threads)
 {
@@ -69,9 +77,11 @@ static void count_steps(const char *name, unsigned flags, size_t threads)
         abort();
     (void)share(&resource, threads, BLOCKS);
     tsmbr_reset(&resource, (size_t)-1);
+    size_t lost_before = lost_races(&resource);
     struct counted steps = share(&resource, threads, BLOCKS);
     printf("%s_rmw_%zu %.9f\n", name, threads, (double)steps.rmw / BLOCKS);
     printf("%s_plain_%zu %.9f\n", name, threads, (double)steps.plain / BLOCKS);
+    printf("%s_lost_%zu %.9f\n", name, threads, (double)(lost_races(&resource) - lost_before) / BLOCKS);
     tsmbr_destroy(&resource);
 }
 

@@ -35,7 +35,7 @@ struct models {
     bool known;
 };
 models make_models(const results &r, const counts &c);
-void print_models(const results &r, const models &m);
+void print_models(const results &r, const models &m, const counts &c);
 
 // Every cell and the model, for plots: DIRECTORY/results.tsv, DIRECTORY/model.tsv.
 bool write_data(const std::string &directory, const results &r, const models &m);

@@ -112,7 +112,7 @@ models make_models(const results &r, const counts &c)
     return m;
 }
 
-void print_models(const results &r, const models &m)
+void print_models(const results &r, const models &m, const counts &c)
 {
     if (!m.known)
         return;
@@ -123,7 +123,8 @@ void print_models(const results &r, const models &m)
         "core, where it is but for one time in n, and p ns of a core's own work per block. Machine repairman's\n"
         "queue, by mean values, for k = 1 ... n: r = t (1 - 1/n) (1 + q), x = k / (p/s + r), q = x r; throughput\n"
         "x / s. Blocks per microsecond, all cores; next to what was measured, where there were the cores.\n"
-        "t = %.0f ns, of raw_cas with two cores; on more, and across sockets, it is larger for both rows: 3 t.\n",
+        "t = %.0f ns, of raw_cas with two cores; on more, and across sockets, it is larger for both rows: 3 t.\n"
+        "s is counted, as read-modify-writes: with 16 threads for tsmbr_allocate, with one for the shared path.\n",
         m.lanes.transfer_ns);
     std::printf("%-28s%8s%11s", "", "p, ns", "s");
     for (const unsigned n : columns)
@@ -152,6 +153,14 @@ void print_models(const results &r, const models &m)
     };
     rows("tsmbr_allocate", m.lanes);
     rows("tsmbr_shared_only", m.shared);
+    std::printf("\n%-47s%20s%14s\n", "counted, for each block", "read-modify-writes", "lost races");
+    const auto counted = [&](const char *who, const std::string &flags, const std::string &threads) {
+        std::printf("%-47s%20.6f%14.6f\n", who, count_of(c, (flags + "_rmw_" + threads).c_str()),
+                    count_of(c, (flags + "_lost_" + threads).c_str()));
+    };
+    counted("tsmbr_allocate, 16 threads", "default", "16");
+    counted("tsmbr_shared_only, 1 thread", "shared_only", "1");
+    counted("tsmbr_shared_only, 2 threads", "shared_only", "2");
 }
 
 } // namespace bench

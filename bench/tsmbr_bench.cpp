@@ -327,7 +327,7 @@ void report(const settings &o, const bench::results &r, const std::vector<conten
     const bench::models m = bench::make_models(r, counted);
     bench::print_targets(r, counted, rows);
     bench::print_rivals(r, rows, "tsmbr_allocate", "tsmbr_pmr_adapter");
-    bench::print_models(r, m);
+    bench::print_models(r, m, counted);
     bench::print_warning(r);
     std::printf("\nThis took %.0f seconds.\n", bench::seconds_since(o.begin));
     if (!o.data.empty() && !bench::write_data(o.data, r, m))
