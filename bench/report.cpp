@@ -21,6 +21,8 @@ namespace
 constexpr double control_tolerance = 1.25;
 // Of a core, by the system's load average: past it the machine is not idle.
 constexpr double load_tolerance = 0.5;
+// Medians of fewer are not to be quoted.
+constexpr std::size_t least_passes = 7;
 constexpr const char *control = "raw_bump";
 
 std::string first_line(const char *path, const char *after)
@@ -109,9 +111,11 @@ void print_spread(const results &r)
     std::vector<double> of_figures;
     std::vector<double> of_ratios;
     std::size_t fewest = 0;
+    std::size_t most = 0;
     for (const auto &[s, rows] : r.cells())
         for (const auto &[row, figures] : rows) {
             fewest = fewest == 0 ? figures.size() : std::min(fewest, figures.size());
+            most = std::max(most, figures.size());
             const std::string mark = mark_of(s.what);
             of_figures.push_back((r.at(s, row, 0.75) - r.at(s, row, 0.25)) / r.at(s, row));
             if (const double times = r.ratio(s, row, s, mark); times > 0 && row != mark)
@@ -122,6 +126,9 @@ void print_spread(const results &r)
         "the median, %.0f %% of ns and %.0f %% of x in a typical cell, %.0f %% and %.0f %% in one of ten.\n",
         fewest, 100 * quantile(of_figures, 0.5), 100 * quantile(of_ratios, 0.5), 100 * quantile(of_figures, 0.9),
         100 * quantile(of_ratios, 0.9));
+    if (most < least_passes)
+        std::printf("WARNING: that is fewer than %zu: neither the tables nor the targets are to be quoted.\n",
+                    least_passes);
 }
 
 // Rows that are no way to get memory from somewhere.

@@ -238,15 +238,21 @@ bench::counts count_operations()
 
 std::size_t runs_expected; // 0: not known
 
-// One line for those who watch, nothing for those who read the output later.
+// One line for those who watch; where that is a log, one every twenty seconds.
 void show_progress(const std::string &name)
 {
     static const auto begin = bench::clock_type::now();
+    static const bool terminal = isatty(STDERR_FILENO) != 0;
     static std::size_t runs = 0;
+    static double next = 20;
+    ++runs;
+    const double now = bench::seconds_since(begin);
+    if (!terminal && now < next)
+        return;
+    next = now + 20;
     const std::string of = runs_expected != 0 ? " of " + std::to_string(runs_expected) : std::string();
-    if (isatty(STDERR_FILENO) != 0)
-        (void)std::fprintf(stderr, "\r\033[K%4.0f s  run %zu%s: %s", bench::seconds_since(begin), ++runs,
-                           of.c_str(), name.c_str());
+    (void)std::fprintf(stderr, "%s%4.0f s  run %zu%s: %s%s", terminal ? "\r\033[K" : "", now, runs, of.c_str(),
+                       name.c_str(), terminal ? "" : "\n");
 }
 
 void end_progress()
