@@ -66,6 +66,8 @@ std::string title_of(const shape &s)
                std::to_string(s.extent) + " MiB";
     case workload::frame:
         return "frames of 1 MiB a thread, " + size + (s.extent != 0 ? ", told beforehand" : "");
+    case workload::written:
+        return "warm, " + size + ", aligned to " + std::to_string(s.alignment) + ", every line written";
     case workload::containers:
         return "std::pmr map of strings to vectors, per insertion";
     default:

@@ -50,6 +50,11 @@ inline shape warm_cell_like_64(unsigned threads)
 {
     return {workload::warm, 64, 8, threads, 64};
 }
+// The same as warm_cell, every line of the blocks written.
+inline shape written_cell(unsigned threads)
+{
+    return {workload::written, 64, 8, threads, 0};
+}
 inline shape cold_cell()
 {
     return {workload::cold, 32, 8, 1, 512};

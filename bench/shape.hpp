@@ -19,11 +19,12 @@ enum class workload {
     frame,      // rounds as a game or a server has them: everything default, reset in between
     containers, // each thread builds and drops a map of its own out of the common resource
     index,      // the word index of the examples over /usr/include
+    written,    // warm, and every line of each block is written
 };
 
 inline const char *name_of(workload w)
 {
-    constexpr std::array<const char *, 5> names = {"warm", "cold", "frame", "containers", "index"};
+    constexpr std::array<const char *, 6> names = {"warm", "cold", "frame", "containers", "index", "written"};
     return names[static_cast<std::size_t>(w)];
 }
 

@@ -61,6 +61,7 @@ std::vector<group> groups_of(bool full)
     };
     add(workload::warm, 64, 8, {{1, 2}, {8}, {64}});
     groups.back().push_back(bench::warm_cell_like_64(2));
+    add(workload::written, 64, 8, {{2}});
     add(workload::cold, 32, 8, {{1}}, 512);
     if (!full) {
         add(workload::warm, 16, 8, {{1, 2}});
@@ -93,6 +94,11 @@ std::vector<group> groups_of(bool full)
     return groups;
 }
 
+bool is_one_of(const std::string &name, std::initializer_list<const char *> names)
+{
+    return std::find(names.begin(), names.end(), name) != names.end();
+}
+
 bool takes_part(const contender_entry &entry, const shape &s, bool full)
 {
     if (!entry.row_of_so.empty())
@@ -117,7 +123,9 @@ bool takes_part(const contender_entry &entry, const shape &s, bool full)
         return entry.shared;
     if (s.alignment > entry.most_alignment)
         return false;
-    // A cell for one target, of as much memory as 64 threads have.
+    // Cells for one target each: of as much memory as 64 threads have, and with every line written.
+    if (s.what == workload::written)
+        return is_one_of(entry.name, {"tsmbr_allocate", "tsmbr_shared_only", "pmr_private", "raw_bump"});
     if (s.what == workload::warm && s.extent != 0)
         return entry.name == "tsmbr_allocate" || entry.name == "pmr_private" || entry.name == "raw_bump";
     if (full)

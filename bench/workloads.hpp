@@ -85,7 +85,8 @@ inline plan plan_of(const shape &s, const size_list &sizes)
         e.round_bytes = std::min(most_round_bytes, s.extent * mebi);
     const std::size_t footprint = e.round_bytes / s.threads;
     e.thread_blocks = sizes.blocks_in(footprint, s.alignment);
-    if (s.what == workload::warm && s.extent == 0) // enough is enough: the slow ones would take all the time
+    if ((s.what == workload::warm && s.extent == 0) || s.what == workload::written)
+        // enough is enough: the slow ones would take all the time
         e.thread_blocks = std::min(e.thread_blocks, std::max(std::size_t{131072} / s.threads, thread_least));
     return {e, s.what == workload::cold ? 0u : 1u};
 }
@@ -171,6 +172,8 @@ double measure(const shape &s, double enough)
     switch (s.what) {
     case workload::cold:
         return measure_blocks<writes::every_line, Contender>(s, 0);
+    case workload::written:
+        return measure_blocks<writes::every_line, Contender>(s, enough);
     case workload::containers:
         return measure_containers<Contender>(s, enough);
     case workload::index:
