@@ -45,22 +45,26 @@ struct settings {
 };
 
 // Cells that are compared with one another, as few as that needs: measured row by row.
-using group = std::vector<shape>;
+struct group {
+    std::vector<shape> cells;
+    bool few_rows; // of all that the full run measures
+};
 
 std::vector<group> groups_of(bool full)
 {
     using bench::mixed_sizes;
     std::vector<group> groups;
     const auto add = [&](workload what, std::size_t bytes, std::size_t alignment,
-                         std::initializer_list<std::initializer_list<unsigned>> threads, std::size_t extent = 0) {
+                         std::initializer_list<std::initializer_list<unsigned>> threads, std::size_t extent = 0,
+                         bool few_rows = false) {
         for (const auto &together : threads) {
-            groups.emplace_back();
+            groups.push_back({{}, few_rows});
             for (const unsigned count : together)
-                groups.back().push_back({what, bytes, alignment, count, extent});
+                groups.back().cells.push_back({what, bytes, alignment, count, extent});
         }
     };
     add(workload::warm, 64, 8, {{1, 2}, {8}, {64}});
-    groups.back().push_back(bench::warm_cell_like_64(2));
+    groups.back().cells.push_back(bench::warm_cell_like_64(2));
     add(workload::written, 64, 8, {{2}});
     add(workload::cold, 32, 8, {{1}}, 512);
     if (!full) {
@@ -79,18 +83,21 @@ std::vector<group> groups_of(bool full)
         add(workload::warm, bytes, 8, {{1, 2}, {8}, {64}});
     for (const std::size_t bytes :
          {std::size_t{16}, std::size_t{64}, std::size_t{256}, std::size_t{4096}, mixed_sizes})
-        for (const std::size_t alignment : {std::size_t{16}, std::size_t{64}})
-            if (bytes >= alignment || bytes == mixed_sizes) // else it is the cell of a larger size
-                add(workload::warm, bytes, alignment, {{1, 2}});
+        for (const std::size_t alignment : {std::size_t{16}, std::size_t{64}}) {
+            // Few rows where cells aligned to 8, or those of one and two threads, tell most of it.
+            add(workload::warm, bytes, alignment, {{1, 2}}, 0, bytes == 16 && alignment == 64);
+            add(workload::warm, bytes, alignment, {{8}, {64}}, 0, true);
+            add(workload::cold, bytes, alignment, {{1, 2}}, 64, bytes != 64 || alignment != 64);
+        }
     for (const std::size_t bytes :
          {std::size_t{16}, std::size_t{64}, std::size_t{256}, std::size_t{4096}, mixed_sizes})
         add(workload::cold, bytes, 8, {{1, 2}, {8}, {64}}, 64);
-    add(workload::cold, 64, 64, {{1, 2}}, 64);
     add(workload::frame, mixed_sizes, 8, {{1, 2}, {8}, {64}});
     add(workload::frame, mixed_sizes, 8, {{1, 2}, {8}, {64}}, 1);
     add(workload::containers, mixed_sizes, 8, {{1, 2}, {8}, {64}});
     add(workload::index, mixed_sizes, 8, {{1, 2}, {8}, {64}}, 1);
     add(workload::index, mixed_sizes, 8, {{1, 2}, {8}}, 0);
+    add(workload::index, mixed_sizes, 8, {{64}}, 0, true);
     return groups;
 }
 
@@ -99,8 +106,11 @@ bool is_one_of(const std::string &name, std::initializer_list<const char *> name
     return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-bool takes_part(const contender_entry &entry, const shape &s, bool full)
+bool takes_part(const contender_entry &entry, const shape &s, bool few_rows, bool full)
 {
+    if (few_rows && !is_one_of(entry.name, {"tsmbr_allocate", "tsmbr_pmr_adapter", "tsmbr_lane", "pmr_private",
+                                            "glibc_malloc", "mimalloc", "raw_bump"}))
+        return false;
     if (!entry.row_of_so.empty())
         return s.what == workload::warm && s.extent == 0 && s.threads <= 2 &&
                (full || (s.bytes == 64 && s.alignment == 8));
@@ -132,8 +142,6 @@ bool takes_part(const contender_entry &entry, const shape &s, bool full)
     if (full)
         return true;
     // The long ones, in the short run: what the targets compare, and no queues of threads at a lock.
-    if (s.what == workload::cold && s.extent == 512 && (entry.name == "tcmalloc" || entry.name == "tbbmalloc"))
-        return false; // a second each, and never the best of the malloc family
     if (s.what == workload::cold)
         return entry.general || is_one_of(entry.name, {"tsmbr_allocate", "pmr_private", "raw_bump"}) ||
                (s.extent != 512 && is_one_of(entry.name, {"tsmbr_lane", "tsmbr_pmr_adapter"}));
@@ -165,8 +173,8 @@ std::vector<run> runs_of(unsigned pass, const settings &o, const std::vector<con
     for (const group &g : groups) {
         std::vector<run> together;
         for (const contender_entry &entry : rows)
-            for (const shape &s : g)
-                if (takes_part(entry, s, o.full))
+            for (const shape &s : g.cells)
+                if (takes_part(entry, s, g.few_rows, o.full))
                     together.push_back({&entry, s, pass});
         if (pass % 2 != 0)
             std::reverse(together.begin(), together.end());
