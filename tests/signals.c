@@ -565,7 +565,8 @@ static void signals_at_instructions(setting set)
 {
 #if defined(PROCESSOR_STEPS)
     if (!SIGNALS_ARE_DELAYED) {
-        size_t scenes = 1 + rounds_given() / 100, calls = rounds_for(300);
+        /* Under MemorySanitizer a call has several times as many instructions. */
+        size_t scenes = 1 + rounds_given() / 100, calls = rounds_for(UNDER_MSAN ? 60 : 300);
         tally all = {0};
         scene.step_odds = 64;
         for (size_t i = 0; i < scenes; i++)
