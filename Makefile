@@ -130,14 +130,21 @@ fuzz: ## let FUZZER (libfuzzer or afl) make up programs of calls for SECONDS (60
 	@$(call build,$(FUZZER))
 	@fuzz/run $(FUZZER) $(SECONDS)
 
+# Half of each half is over the library for tools; in the plain one that is under AddressSanitizer, for its poison.
+soak_quarter = --minutes $$(awk 'BEGIN { print $(MINUTES) / 4 }')
+soak_build = cmake --preset $(1) >/dev/null && cmake --build $(BUILD)/$(1) --target $(2) -- --quiet
+
 soak: ## random programs on many threads, statistics watched, for MINUTES (1), half of it under ThreadSanitizer
 	@$(BOOTSTRAP) build test clang
-	@cmake --preset gcc >/dev/null && cmake --build $(BUILD)/gcc --target fuzz_soak -- --quiet
-	@cmake --preset tsan-clang >/dev/null && cmake --build $(BUILD)/tsan-clang --target fuzz_soak -- --quiet
-	@$(BUILD)/gcc/fuzz/fuzz_soak --minutes $$(awk 'BEGIN { print $(MINUTES) / 2 }')
-	@echo "the same under ThreadSanitizer:"
-	@TSAN_OPTIONS=halt_on_error=1:allocator_may_return_null=1 \
-	  $(BUILD)/tsan-clang/fuzz/fuzz_soak --minutes $$(awk 'BEGIN { print $(MINUTES) / 2 }')
+	@$(call soak_build,gcc,fuzz_soak)
+	@$(call soak_build,asan,fuzz_soak_tools)
+	@$(call soak_build,tsan-clang,fuzz_soak fuzz_soak_tools)
+	@$(BUILD)/gcc/fuzz/fuzz_soak $(soak_quarter)
+	@echo "over a library for tools, under AddressSanitizer:"
+	@ASAN_OPTIONS=allocator_may_return_null=1 $(BUILD)/asan/fuzz/fuzz_soak_tools $(soak_quarter)
+	@echo "both under ThreadSanitizer:"
+	@export TSAN_OPTIONS=halt_on_error=1:allocator_may_return_null=1 && \
+	  $(BUILD)/tsan-clang/fuzz/fuzz_soak $(soak_quarter) && $(BUILD)/tsan-clang/fuzz/fuzz_soak_tools $(soak_quarter)
 
 coverage: ## which lines and branches of src/ the corpus reaches, and tests with it: fails below 95 and 90 %
 	@$(BOOTSTRAP) build test coverage

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "lifetime.h"
+#include "system.h"
 #include "threads.h"
 
 /* Counted rounds end after ROUNDS_SECONDS, too: whenever a thread yields, which is often, other programs may have
@@ -31,6 +32,7 @@ typedef struct soak {
     size_t blocks;
     size_t bytes;
     size_t refusals;
+    size_t system_rounds; /* in which the system refused something */
     size_t lost_races;
     size_t polls; /* of statistics, while threads were at work */
     size_t resources;
@@ -104,7 +106,7 @@ static bool one_in(soak *k, unsigned count)
 
 static void make_resource(soak *k, unsigned resource)
 {
-    plan p = {.upstream = one_in(k, 4) ? 8 + (unsigned)(roll(k) % 4) : 0, /* of the library */
+    plan p = {.upstream = one_in(k, 3) ? 8 + (unsigned)(roll(k) % 4) : 0, /* of the library */
               .buffer_bytes = SIZE_MAX,
               .gap = one_in(k, 3) ? 0 : 64,
               .misalign = one_in(k, 3) ? (size_t)(roll(k) % 64) : 0};
@@ -141,8 +143,19 @@ static size_t refusals_of_all(const soak *k)
     return refusals;
 }
 
+/* The system refuses until the next round begins, also what is asked of it between the two. */
+static void round_system(soak *k)
+{
+    k->system_rounds += system_serve();
+    if (one_in(k, 2))
+        system_refuse(1 + (unsigned)(roll(k) % 6), one_in(k, 4));
+    if (one_in(k, 4))
+        system_refuse_end();
+}
+
 static void round_work(soak *k)
 {
+    round_system(k);
     k->shared = one_in(k, 3) ? SHARED_MOST : 1;
     for (unsigned r = 0; r < k->shared; r++) {
         supply *u = &the_model.subjects[r].supply;
@@ -192,10 +205,9 @@ static void resource_end(soak *k, unsigned resource)
 static void print_line(const soak *k, char end)
 {
     printf("soak %4.0f s: %zu rounds, %zu programs in %zu threads, %zu resources, %zu blocks, %.1f MiB, %zu "
-           "refusals, %zu lost "
-           "races, %zu looks%c",
+           "refusals, %zu rounds with the system's, %zu lost races, %zu looks%c",
            difftime(time(NULL), k->start), k->rounds, k->programs, k->threads_had, k->resources, k->blocks,
-           (double)k->bytes / 1048576, k->refusals, k->lost_races, k->polls, end);
+           (double)k->bytes / 1048576, k->refusals, k->system_rounds, k->lost_races, k->polls, end);
     (void)fflush(stdout);
 }
 

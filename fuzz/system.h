@@ -9,14 +9,14 @@
 #include <stddef.h>
 
 /* From now on the first-th call for mappings, protection, advice or random numbers is refused, and with `all` the
- * calls behind it, too, until system_serve. One thread at a time. */
+ * calls behind it, too, until system_serve. One thread at a time: of several those that hold the supply's lock. */
 void system_refuse(unsigned first, bool all);
 
 /* Back to a system that refuses nothing of itself. Mappings that it kept when it was asked to unmap them go now.
  * Returns whether it has refused anything. */
 bool system_serve(void);
 
-/* The next thread that wants to be told of its end is refused that. */
+/* The next thread that wants to be told of its end is refused that. Any thread. */
 void system_refuse_end(void);
 
 bool system_refuses(void);
