@@ -39,29 +39,20 @@ bool call_shape(const call *c, size_t *bytes, size_t *alignment)
 {
     *bytes = c->bytes;
     *alignment = c->alignment;
-    switch (c->kind) {
-    case CALL_CALLOC:
-    case CALL_ARRAY:
-        if (c->kind == CALL_CALLOC)
-            *alignment = _Alignof(max_align_t);
-        *bytes = c->bytes * c->count;
-        return c->count == 0 || c->bytes <= SIZE_MAX / c->count;
-    case CALL_MEMDUP:
+    if (c->kind == CALL_CALLOC || c->kind == CALL_MEMDUP)
         *alignment = _Alignof(max_align_t);
-        return true;
-    case CALL_STRDUP:
-    case CALL_PRINTF:
-    case CALL_VPRINTF:
+    if (c->kind == CALL_STRDUP || c->kind == CALL_PRINTF || c->kind == CALL_VPRINTF) {
         *bytes = c->bytes % TEXT + 1;
         *alignment = 1;
-        return true;
-    case CALL_STRNDUP:
+    }
+    if (c->kind == CALL_STRNDUP) {
         *bytes = (c->bytes < TEXT ? c->bytes : TEXT - 1) + 1;
         *alignment = 1;
-        return true;
-    default:
-        return true;
     }
+    if (c->kind != CALL_CALLOC && c->kind != CALL_ARRAY)
+        return true;
+    *bytes = c->bytes * c->count;
+    return c->count == 0 || c->bytes <= SIZE_MAX / c->count;
 }
 
 /* ------------------------------------------------------------------------------------- making -- */
@@ -186,9 +177,12 @@ static void *make(actor *a, subject *s, const call *c)
     case CALL_LANE_CLOSE:
         tsmbr_lane_close(lane);
         return NULL;
-    default:
-        abort();
+    case CALL_ON_RELEASE:
+    case CALL_RESERVE:
+    case CALL_KINDS:
+        break;
     }
+    fail("call %d is not made here", (int)c->kind);
 }
 
 /* ------------------------------------------------------------------------------------ judging -- */
@@ -305,12 +299,12 @@ static void judge_new_block(actor *a, const call *c)
     grant *g = require_held(s, b.ptr, b.bytes);
     REQUIRE_THAT(tsmbr_owns(&s->resource, b.ptr) && tsmbr_owns(&s->resource, b.ptr + b.bytes - 1),
                  "the resource does not own %p, which it has handed out", c->result);
-    if (s->exact && grant_capacity(g) >= CHUNK_LANES_FROM && (s->flags & TSMBR_SHARED_ONLY) == 0)
+    if (s->exact && g != NULL && grant_capacity(g) >= CHUNK_LANES_FROM && (s->flags & TSMBR_SHARED_ONLY) == 0)
         s->exact = false;
-    if (s->exact) {
+    if (s->exact && g != NULL) {
         uintptr_t place = place_of(g, g->next, b.bytes, alignment);
-        REQUIRE_THAT((uintptr_t)b.ptr == place, "the block %p of %zu bytes should be at %p", c->result, b.bytes,
-                     (void *)place);
+        REQUIRE_THAT((uintptr_t)b.ptr == place, "the block %p of %zu bytes should be %zu bytes into its chunk",
+                     c->result, b.bytes, (size_t)(place - (uintptr_t)g->base));
         g->next = (size_t)(b.ptr - g->base) + b.bytes;
     }
     b.seed = a->m->seed += 0x9E3779B1u;
@@ -373,7 +367,7 @@ static void judge_resized(actor *a, const call *c, block *b)
     model_resized(a->m, b, bytes);
     require_zone(s, b);
     block_write(b);
-    if (s->exact) {
+    if (s->exact && g != NULL) {
         size_t begin = (size_t)(b->ptr - g->base);
         judge_exact_resize(s, g, b, begin + old_bytes, begin + bytes);
     }

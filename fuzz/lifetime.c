@@ -141,13 +141,14 @@ void lifetime_release(actor *a, unsigned resource)
     require_released(s, "release");
 }
 
-/* All-zero bytes, or the mark of what must not be used: then this is memory for another resource. */
+/* All-zero bytes, padding too, or the mark of what must not be used: then this is memory for another resource. */
 static void require_destroyed(tsmbr_resource *resource)
 {
-    static const tsmbr_resource zeros;
-    bool clean = memcmp(resource, &zeros, sizeof zeros) == 0;
+    static const unsigned char zeros[sizeof *resource];
+    const unsigned char *bytes = (const unsigned char *)resource;
+    bool clean = memcmp(bytes, zeros, sizeof zeros) == 0;
     REQUIRE_THAT(clean != TOOLS, "destroy leaves %s behind", clean ? "no mark" : "something");
-    *resource = zeros;
+    memset(resource, 0, sizeof *resource);
 }
 
 void model_destroy(model *m, unsigned index)

@@ -67,7 +67,7 @@ void block_end(block *b)
 void model_check_hidden(const model *m, unsigned resource)
 {
     const subject *s = &m->subjects[resource];
-    if (!TOOLS || !POISON || !s->watched || s->supply.base != NULL)
+    if (!(TOOLS && POISON) || !s->watched || s->supply.base != NULL)
         return;
     for (size_t i = 0; i < m->blocks.count; i++) {
         const block *b = &m->blocks.items[i];

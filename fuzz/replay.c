@@ -30,11 +30,13 @@ static void at_abort(int signal_number)
 static int replay_file(const char *path)
 {
     FILE *file = fopen(path, "rb");
-    uint8_t *data = malloc(FILE_MOST);
-    if (file == NULL || data == NULL) {
+    if (file == NULL) {
         perror(path);
         return 1;
     }
+    uint8_t *data = malloc(FILE_MOST);
+    if (data == NULL)
+        abort();
     size_t size = fread(data, 1, FILE_MOST, file);
     (void)fclose(file);
     current = path;
