@@ -200,8 +200,8 @@ format-check: ## fail if a source file is not formatted
 
 tidy: ## what gcc's analyzer, clang's every warning, clang-tidy and cppcheck have against the code: nothing
 	@$(BOOTSTRAP) build test lint clang
-	@cmake --preset clang >/dev/null
-	@scripts/check-static $(BUILD)/clang $(if $(FILES),'$(FILES)')
+	@cmake --preset clang -B $(BUILD)/tidy -DTSMBR_BUILD_BENCH=ON >/dev/null
+	@scripts/check-static $(BUILD)/tidy $(if $(FILES),'$(FILES)')
 
 clean: ## remove what was built
 	@rm -rf $(BUILD)
