@@ -246,7 +246,7 @@ public:
 
 private:
     struct alignas(apart) seat {
-        explicit seat(tsmbr::thread_safe_monotonic_buffer_resource &shared) : lane(shared) {}
+        explicit seat(tsmbr::thread_safe_monotonic_buffer_resource &common) : lane(common) {}
         tsmbr::lane_resource lane;
     };
     tsmbr_adapter common_;
