@@ -1,4 +1,5 @@
-/* InstallWon / InstallLost: 64 threads meet the ends of chunks, thousands of times.
+/* InstallWon / InstallLost: 64 threads meet the ends of chunks, thousands of times; and eight that ask two
+ * upstreams for the same one.
  *
  * Others' faults: every thread installs a chunk of its own and leaves the last one nearly empty;
  * blink-alloc, where each thread in the queue adds a bigger one; rocksdb 4147, where 64 shards took
@@ -112,8 +113,111 @@ static void storms_leave_no_surplus(void **state)
     watch_close(&s.w);
 }
 
+/* ------------------------------------------------------------------- whose the losers' chunks are */
+
+enum { ASKING = 8, MEETINGS = 6 /* between two releases */ };
+
+/* Half of the threads ask the resource's own upstream, half one that they name: all of them are in there before
+ * the first comes out, and that one's call has ended before the others do. So all but one lose. */
+typedef struct meeting {
+    watch own, named;
+    tsmbr_upstream own_front, named_front;
+    tsmbr_resource r;
+    size_t winner;
+    atomic_size_t inside; /* an upstream, threads in all rounds */
+    atomic_size_t won;
+    atomic_size_t faults;
+    bool releasing;
+} meeting;
+
+static meeting table;
+static _Thread_local size_t seat;
+
+static void *meet_and_allocate(watch *w, size_t bytes, size_t alignment)
+{
+    void *p = w->upstream.allocate(w, bytes, alignment);
+    size_t round = table.inside++ / ASKING;
+    while (table.inside < (round + 1) * ASKING)
+        sched_yield();
+    while (seat != table.winner && table.won <= round)
+        sched_yield();
+    return p;
+}
+
+static void *own_allocate(void *context, size_t bytes, size_t alignment)
+{
+    return meet_and_allocate(context, bytes, alignment);
+}
+
+static void *named_allocate(void *context, size_t bytes, size_t alignment)
+{
+    table.faults += seat % 2 == 0; /* who names none asks the resource's */
+    return meet_and_allocate(context, bytes, alignment);
+}
+
+/* What was installed comes here at release, whosever it was. Nothing else that is not its own does: the watch
+ * counts that. */
+static void own_deallocate(void *context, void *ptr, size_t bytes, size_t alignment)
+{
+    watch *w = table.releasing && watch_granted(&table.named, ptr, bytes) ? &table.named : context;
+    w->upstream.deallocate(w, ptr, bytes, alignment);
+}
+
+static void meeting_work(void *argument, size_t index, size_t round)
+{
+    meeting *m = argument;
+    (void)round;
+    seat = index;
+    unsigned char *p =
+        index % 2 == 0 ? tsmbr_allocate(&m->r, 1, 1) : tsmbr_allocate_from(&m->r, 1, 1, &m->named_front);
+    m->faults += p == NULL || !tsmbr_owns(&m->r, p);
+    m->won += index == m->winner;
+}
+
+static void meeting_at_rest(void *argument, size_t round)
+{
+    meeting *m = argument;
+    const size_t rounds = round + 1, last = round / MEETINGS * MEETINGS;
+    m->faults += m->own.grants != rounds * (ASKING / 2) || m->named.grants != rounds * (ASKING / 2);
+    /* Out are the winners' chunks: of those with even numbers the resource's own upstream's. */
+    size_t own = 0;
+    for (size_t k = last; k < rounds; k++)
+        own += k % ASKING % 2 == 0;
+    m->faults += m->own.live != own || m->named.live != rounds - last - own;
+    m->winner = rounds % ASKING;
+    if (rounds % MEETINGS == 0) {
+        m->releasing = true;
+        tsmbr_release(&m->r);
+        m->releasing = false;
+        m->faults += m->own.live != 0 || m->named.live != 0;
+        return;
+    }
+    /* The next round begins with a chunk that is full. */
+    while (tsmbr_try_allocate(&m->r, 1, 1) != NULL)
+        ;
+}
+
+static void losers_chunks_go_back_to_where_they_came_from(void **state)
+{
+    (void)state;
+    meeting *m = &table;
+    watch_open(&m->own);
+    watch_open(&m->named);
+    m->own_front = (tsmbr_upstream){own_allocate, own_deallocate, &m->own};
+    m->named_front = (tsmbr_upstream){named_allocate, m->named.upstream.deallocate, &m->named};
+    tsmbr_init(&m->r, &(tsmbr_config){.upstream = &m->own_front, .flags = TSMBR_SHARED_ONLY});
+    run_rounds(ASKING, MEETINGS * ASKING, meeting_work, meeting_at_rest, m);
+    assert_int_equal(m->faults, 0);
+    tsmbr_destroy(&m->r);
+    watch_close(&m->own);
+    watch_close(&m->named);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(storms_leave_no_surplus)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(storms_leave_no_surplus),
+        cmocka_unit_test(losers_chunks_go_back_to_where_they_came_from),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
