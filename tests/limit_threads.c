@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -28,6 +29,7 @@ typedef struct crowd {
     size_t above_limit;
     size_t unsettled;
     size_t refused_though_fit;
+    size_t used_up; /* how often something was left at rest, and served */
     atomic_size_t refusals;
     atomic_size_t odd_errno;
     atomic_size_t damaged;
@@ -60,6 +62,12 @@ static bool crowd_note(crowd *c, block *log, size_t *count, void *ptr, size_t by
     return true;
 }
 
+/* These rounds begin with nothing held. */
+static bool quiet(size_t round)
+{
+    return round % 3 == 0;
+}
+
 static void crowd_work(void *argument, size_t index, size_t round)
 {
     crowd *c = argument;
@@ -69,8 +77,14 @@ static void crowd_work(void *argument, size_t index, size_t round)
     size_t count = 0;
     tsmbr_lane run;
     tsmbr_lane_open(&run, &c->r);
+    /* Now and then so little that half of the limit is left, chunks' growth included. */
+    size_t left = quiet(round) ? c->limit / 8 / THREADS : SIZE_MAX;
     for (int refusals = 0; refusals < 3 && count < MOST;) {
-        size_t bytes = 1 + dice_size(&d, c->largest), alignment = dice_alignment(&d, 256);
+        size_t bytes = 1 + dice_size(&d, left < c->largest ? left : c->largest);
+        size_t alignment = dice_alignment(&d, 256);
+        if (bytes + alignment + RECORD > left)
+            break;
+        left -= bytes + alignment + RECORD;
         errno = 0;
         void *p = dice_below(&d, 5) == 0 ? tsmbr_lane_allocate(&run, bytes, alignment)
                                          : tsmbr_allocate(&c->r, bytes, alignment);
@@ -93,23 +107,27 @@ static void crowd_at_rest(void *argument, size_t round)
     c->unsettled += s.reserved_bytes != c->w.held || reserved_load_relaxed(r) != c->w.held ||
                     published_load_relaxed(r) != c->w.held;
     /* The largest block for which a chunk may be asked for still: it is served, to the last byte. */
+    dice d = dice_make(run_seed(), SIZE_MAX - round);
+    size_t alignment = dice_alignment(&d, c->limit / 16), added = alignment - 1 + RECORD;
     size_t fail_every = c->w.fail_every, left = c->limit - c->w.held;
     c->w.fail_every = 0;
-    if (left > RECORD) {
-        /* One byte more fits only where a chunk has room. */
-        c->refused_though_fit +=
-            tsmbr_allocate(&c->r, left - RECORD + 1, 1) == NULL && tsmbr_allocate(&c->r, left - RECORD, 1) == NULL;
+    /* One byte more fits only where a chunk has room. */
+    if (left > added && tsmbr_allocate(&c->r, left - added + 1, alignment) == NULL) {
+        bool served = tsmbr_allocate(&c->r, left - added, alignment) != NULL;
+        c->used_up += served;
+        c->refused_though_fit += !served;
     }
     c->w.fail_every = fail_every;
     c->above_limit += c->w.held > c->limit;
-    tsmbr_reset(&c->r, round % 3 == 0 ? 0 : round % 3 == 1 ? c->limit / 3 : SIZE_MAX);
+    tsmbr_reset(&c->r, quiet(round + 1) ? 0 : quiet(round) ? c->limit / 3 : SIZE_MAX);
 }
 
 static void never_above_and_used_to_the_end(void **state)
 {
     (void)state;
     const size_t limits[] = {3000, 70000, 1000000, 8000000};
-    size_t refusals = 0;
+    const size_t rounds = 1 + rounds_for(20);
+    size_t refusals = 0, used_up = 0;
     (void)run_seed();
     for (size_t i = 0; i < 8; i++) {
         static crowd c;
@@ -120,10 +138,12 @@ static void never_above_and_used_to_the_end(void **state)
         c.largest = c.limit / 20;
         c.w.fail_every = i % 2 == 0 ? 0 : 7; /* what is refused comes back under the limit */
         tsmbr_init(&c.r, &(tsmbr_config){.upstream = &c.slow, .limit = c.limit});
-        run_rounds(THREADS, rounds_for(15), crowd_work, crowd_at_rest, &c);
+        run_rounds(THREADS, rounds, crowd_work, crowd_at_rest, &c);
         assert_int_equal(c.above_limit, 0);
         assert_int_equal(c.unsettled, 0);
         assert_int_equal(c.refused_though_fit, 0);
+        assert_true(c.used_up >= (rounds + 2) / 3); /* in each round that is quiet */
+        used_up += c.used_up;
         assert_int_equal(c.damaged, 0);
         assert_int_equal(c.odd_errno, 0);
         refusals += c.refusals;
@@ -131,6 +151,7 @@ static void never_above_and_used_to_the_end(void **state)
         watch_close(&c.w);
     }
     assert_true(refusals > 0);
+    printf("the limit was used up %zu times after %zu refusals\n", used_up, refusals);
 }
 
 /* ------------------------------------------------------------------- blocks that fit to the byte */
