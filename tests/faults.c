@@ -94,28 +94,6 @@ static void at_every_call(void **state)
     assert_true(refused > 0);
 }
 
-static void at_two_calls_in_a_row(void **state)
-{
-    (void)state;
-    size_t refused = 0;
-    for (size_t k = 2; k < 30; k++) {
-        watch w;
-        watch_open(&w);
-        w.fail_every = k;
-        w.refuse_above = 5000;
-        tsmbr_resource r;
-        tsmbr_init(&r, &(tsmbr_config){.upstream = &w.upstream});
-        blocks b = {0};
-        tally t = work(&r, &b);
-        assert_true(t.served > 50);
-        refused += t.refused;
-        check_and_free(&b);
-        tsmbr_destroy(&r);
-        watch_close(&w);
-    }
-    assert_true(refused > 0);
-}
-
 static void with_a_budget(void **state)
 {
     (void)state;
@@ -167,18 +145,42 @@ static bool any_chunk_fits(const tsmbr_resource *self, size_t bytes, size_t alig
 typedef struct life {
     tsmbr_resource r;
     watch w;
+    tsmbr_upstream fails; /* the watch's, that many calls in a row */
+    size_t first_failure, in_a_row;
     blocks b;
     tsmbr_lane run;
     size_t refused;
+    size_t refused_twice; /* of these, by two calls of the upstream */
+    size_t failures_before;
     size_t registered, cleaned;
 } life;
+
+static void *life_allocate(void *context, size_t bytes, size_t alignment)
+{
+    life *l = context;
+    size_t call = l->w.calls + 1;
+    if (call >= l->first_failure && call - l->first_failure < l->in_a_row)
+        l->w.fail_call = call;
+    return l->w.upstream.allocate(&l->w, bytes, alignment);
+}
+
+static void life_deallocate(void *context, void *ptr, size_t bytes, size_t alignment)
+{
+    life *l = context;
+    l->w.upstream.deallocate(&l->w, ptr, bytes, alignment);
+}
+
+static size_t life_failures(const life *l)
+{
+    return l->w.calls - l->w.grants;
+}
 
 static void life_cleaned(void *l)
 {
     ((life *)l)->cleaned++;
 }
 
-/* A refusal is one that no chunk held could have avoided. */
+/* A refusal is one that no chunk held could have avoided, and follows one of the upstream's. */
 static void life_note(life *l, void *p, size_t bytes, size_t alignment)
 {
     if (p != NULL) {
@@ -187,6 +189,8 @@ static void life_note(life *l, void *p, size_t bytes, size_t alignment)
     }
     assert_int_equal(errno, ENOMEM);
     assert_false(any_chunk_fits(&l->r, bytes, alignment));
+    assert_true(life_failures(l) > l->failures_before);
+    l->refused_twice += life_failures(l) - l->failures_before == 2;
     l->refused++;
 }
 
@@ -197,12 +201,14 @@ static void life_blocks(life *l, size_t stream)
     for (size_t i = 0; i < 300; i++) {
         size_t bytes = i % 40 == 20 ? 9000 : i % 100 == 70 ? 100000 : 1 + dice_below(&d, 300);
         size_t alignment = dice_alignment(&d, 64), grown = bytes + dice_below(&d, 100);
+        l->failures_before = life_failures(l);
         if (i % 5 == 0) {
             life_note(l, tsmbr_lane_allocate(&l->run, bytes, alignment), bytes, alignment);
             continue;
         }
         void *p = tsmbr_allocate(&l->r, bytes, alignment);
         if (p != NULL && i % 5 == 1) {
+            l->failures_before = life_failures(l);
             void *moved = tsmbr_reallocate(&l->r, p, bytes, grown, alignment);
             if (moved == NULL)
                 life_note(l, NULL, grown, alignment); /* and the block is as it was */
@@ -250,11 +256,10 @@ static void life_through(life *l)
     }
 }
 
-static void at_every_call_by_every_path(void **state)
+static void fail_by_every_path(size_t in_a_row)
 {
-    (void)state;
     const size_t initial_sizes[] = {0, 40000, 300000}; /* the larger ones have lanes from the start */
-    size_t refused = 0;
+    size_t refused = 0, refused_twice = 0;
     for (size_t i = 0; i < 3; i++) {
         size_t calls_without_failure = 0;
         for (size_t k = 0; k == 0 || k <= calls_without_failure + 3; k++)
@@ -262,8 +267,10 @@ static void at_every_call_by_every_path(void **state)
                 static life l;
                 memset(&l, 0, sizeof l);
                 watch_open(&l.w);
-                l.w.fail_call = k;
-                tsmbr_init(&l.r, &(tsmbr_config){.upstream = &l.w.upstream,
+                l.fails = (tsmbr_upstream){life_allocate, life_deallocate, &l};
+                l.first_failure = k;
+                l.in_a_row = k == 0 ? 0 : in_a_row;
+                tsmbr_init(&l.r, &(tsmbr_config){.upstream = &l.fails,
                                                  .initial_size = initial_sizes[i],
                                                  .flags = shared_only ? TSMBR_SHARED_ONLY : 0});
                 life_through(&l);
@@ -271,9 +278,12 @@ static void at_every_call_by_every_path(void **state)
                     assert_int_equal(l.refused, 0);
                     calls_without_failure = l.w.calls > calls_without_failure ? l.w.calls : calls_without_failure;
                 }
-                /* One call failed: at most one request did. */
-                assert_true(l.refused <= 1);
+                /* So many calls failed: at most as many requests did. */
+                size_t since = k != 0 && l.w.calls >= k ? l.w.calls - k + 1 : 0;
+                assert_int_equal(life_failures(&l), since < in_a_row ? since : in_a_row);
+                assert_true(l.refused <= life_failures(&l));
                 refused += l.refused;
+                refused_twice += l.refused_twice;
                 /* From here on there is nothing more to be had: what is held is served to the last byte. */
                 l.w.refuse_above = 1;
                 for (size_t room = largest_room(&l.r); room != 0; room = largest_room(&l.r))
@@ -285,6 +295,20 @@ static void at_every_call_by_every_path(void **state)
             }
     }
     assert_true(refused > 0);
+    assert_int_equal(refused_twice > 0, in_a_row > 1);
+}
+
+static void at_every_call_by_every_path(void **state)
+{
+    (void)state;
+    fail_by_every_path(1);
+}
+
+/* A request that asks for a chunk, and again for one of its own, is refused both. */
+static void at_two_calls_in_a_row(void **state)
+{
+    (void)state;
+    fail_by_every_path(2);
 }
 
 /* A thread's first lane in a resource is a block, too: never one that its own request needed. */
@@ -378,6 +402,7 @@ typedef struct crowd {
     atomic_size_t odd_errno;
     atomic_size_t not_copied;
     atomic_size_t registered, cleaned;
+    atomic_size_t with_lanes; /* threads */
 } crowd;
 
 static void crowd_cleaned(void *c)
@@ -439,6 +464,7 @@ static void crowd_member(void *argument, size_t index)
         }
     }
     tsmbr_lane_close(&run);
+    c->with_lanes += lane_mine(resource_of(&c->r), &tsmbr_thread) != NULL;
 }
 
 /* At rest, and from here on with nothing more to be had: what is held is served to the last byte. */
@@ -470,7 +496,7 @@ static void in_company_at_every_call(void **state)
     (void)state;
     const size_t limits[] = {0, (size_t)64 << 20, 300000};
     for (size_t n = 0; n < sizeof limits / sizeof *limits; n++) {
-        size_t calls_without_failure = 0, refused = 0;
+        size_t calls_without_failure = 0, refused = 0, with_lanes = 0;
         for (size_t k = 0; k == 0 || k <= calls_without_failure + 3; k++) {
             static crowd c;
             memset(&c, 0, sizeof c);
@@ -487,6 +513,9 @@ static void in_company_at_every_call(void **state)
                 assert_true(c.refused > 0);
             else
                 assert_true(c.refused <= (k != 0)); /* one call failed: at most one request did */
+            /* Under a limit that is reached the chunk that would have had lanes may be the one refused. */
+            with_lanes += c.with_lanes;
+            assert_true(c.with_lanes > 0 || limits[n] == 300000);
             assert_true(limits[n] == 0 || c.w.peak <= limits[n]);
             crowd_settled(&c);
             tsmbr_destroy(&c.r);
@@ -494,6 +523,7 @@ static void in_company_at_every_call(void **state)
             watch_close(&c.w);
         }
         assert_true(refused > 0);
+        assert_true(with_lanes > 0);
     }
 }
 
@@ -586,9 +616,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(at_every_call),
-        cmocka_unit_test(at_two_calls_in_a_row),
         cmocka_unit_test(with_a_budget),
         cmocka_unit_test(at_every_call_by_every_path),
+        cmocka_unit_test(at_two_calls_in_a_row),
         cmocka_unit_test(the_last_room_goes_to_the_request),
         cmocka_unit_test(in_company),
         cmocka_unit_test(in_company_at_every_call),
