@@ -15,6 +15,7 @@ enum { AT_ONCE = 50, RESOURCES = 4, BLOCKS = 5, BATCHES = 50 /* between two rese
 
 static struct {
     tsmbr_resource r[RESOURCES];
+    tsmbr_resource kept; /* never reset; a byte for each thread */
     block got[AT_ONCE][BLOCKS * RESOURCES];
     atomic_size_t asked;
     atomic_size_t refused;
@@ -40,6 +41,7 @@ static void live(void *argument, size_t index)
             }
             lives.got[index][n++] = b;
         }
+    lives.refused += tsmbr_allocate(&lives.kept, 1, 1) == NULL;
     for (size_t i = 0; i < n; i++)
         lives.faults += !pattern_intact(&lives.got[index][i]);
     if (tsmbr_thread.group == 0)
@@ -50,9 +52,21 @@ static void live(void *argument, size_t index)
         ;
 }
 
+/* One chunk of half a MiB holds a byte for each thread, the tables, and a run for each slot, the 1024th part at
+ * first, then twice as much whenever one is used up: a slot is handed on with what is left of its run. Five bytes
+ * that each of a hundred thousand threads left behind would not go in there. */
+static void assert_nothing_left_behind(size_t threads)
+{
+    tsmbr_statistics s;
+    tsmbr_get_statistics(&lives.kept, &s);
+    assert_int_equal(s.allocated_bytes, threads);
+    assert_int_equal(s.chunks, 1);
+}
+
 static void a_hundred_thousand_lives(void **state)
 {
     (void)state;
+    tsmbr_init(&lives.kept, &(tsmbr_config){.initial_size = 1 << 19});
     for (size_t k = 0; k < RESOURCES; k++)
         tsmbr_init(&lives.r[k], &(tsmbr_config){.initial_size = 1 << 16});
     size_t batches = rounds_for(100000 / AT_ONCE), asked_before = 0, most_asked = 0, most_held = 0;
@@ -82,6 +96,8 @@ static void a_hundred_thousand_lives(void **state)
     /* Slots went from thread to thread: those of one batch, and main's. */
     assert_true(lives.highest <= AT_ONCE);
     assert_true(lives.with_lanes > 0);
+    assert_nothing_left_behind(batches * AT_ONCE);
+    tsmbr_destroy(&lives.kept);
     for (size_t k = 0; k < RESOURCES; k++)
         tsmbr_destroy(&lives.r[k]);
     printf("%zu threads: between resets %zu bytes in blocks at most, %zu held\n", batches * AT_ONCE, most_asked,
