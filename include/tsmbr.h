@@ -146,10 +146,11 @@
  * allocation while release, reset, reserve or destroy runs in another thread, and these at the same time; use
  * after destroy, destroying twice; a resource that was copied or moved; an explicit lane used by two threads at
  * once, after it was closed, or after a reset without being opened again; memory that is no block, to try_resize
- * and reallocate; a cleanup that releases its resource. Not every such mistake is seen in every run: where two calls
- * must meet, they may pass each other; and of what is passed as a block it is seen whether it lies in bytes that are
- * handed out now, not whose they are, so that for a pointer into a block, or to a block of before a reset whose bytes
- * are another's by now, AddressSanitizer and Valgrind are the tools (with TSMBR_NO_RECYCLE and TSMBR_RED_ZONES).
+ * and reallocate; a cleanup that releases its resource. Not every such mistake is seen in every run: where two
+ * calls must meet, they may pass each other; and of what is passed as a block it is seen whether it lies in bytes
+ * that are handed out now, not whose they are, so that for a pointer into a block, or to a block of before a reset
+ * whose bytes are another's by now, AddressSanitizer and Valgrind are the tools (with TSMBR_NO_RECYCLE and
+ * TSMBR_RED_ZONES).
  *
  * Built for AddressSanitizer or MemorySanitizer, or with TSMBR_VALGRIND, the library tells the tool which bytes of
  * chunks and callers' buffers are blocks: a block ends with tsmbr_deallocate, with reset and with release, and is
