@@ -232,6 +232,26 @@ static void eight_threads_pack_a_megabyte(void **state)
     }
 }
 
+/* Blocks of so many bytes, until this thread's lane has got a second run of one size, which is its largest.
+ * Returns how many there were. */
+static size_t take_the_largest_run(tsmbr_resource *r, size_t bytes, size_t *largest)
+{
+    size_t left = 0, count = 0;
+    *largest = 0;
+    for (bool again = false; !again && tsmbr_allocate(r, bytes, 8) != NULL;) {
+        count++;
+        if (lane_mine(resource_of(r), &tsmbr_thread) == NULL)
+            continue; /* the chunk's first block */
+        tsmbr_lane run = lane_of(r);
+        if (run_left(&run) > left) {
+            again = run.next_bytes == 2 * *largest;
+            *largest = run.next_bytes / 2;
+        }
+        left = run_left(&run);
+    }
+    return count;
+}
+
 /* At each level one thread more, which goes on until its lane has been filled up as far as it ever is, and is
  * still there, with all of that, while the next ones take theirs. The last one takes the rest. */
 typedef struct line {
@@ -240,26 +260,17 @@ typedef struct line {
     size_t served;
 } line;
 
-static void take_the_largest_run(void *argument, size_t index)
+static void take_and_wait(void *argument, size_t index)
 {
     (void)index;
     line *all = argument;
-    bool last = all->behind-- == 0;
-    size_t left = 0, next_bytes = 0;
-    for (bool full = false; !full || last;) {
-        if (tsmbr_allocate(&all->f.r, 64, 8) == NULL)
-            return;
-        all->served += 64;
-        if (lane_mine(resource_of(&all->f.r), &tsmbr_thread) == NULL)
-            continue; /* the chunk's first block */
-        tsmbr_lane run = lane_of(&all->f.r);
-        if (run_left(&run) > left) {
-            full = run.next_bytes == next_bytes; /* the run was as large as the one before */
-            next_bytes = run.next_bytes;
-        }
-        left = run_left(&run);
-    }
-    run_threads(1, take_the_largest_run, all);
+    size_t largest;
+    all->served += 64 * take_the_largest_run(&all->f.r, 64, &largest);
+    if (all->behind-- != 0)
+        run_threads(1, take_and_wait, all);
+    else
+        while (tsmbr_allocate(&all->f.r, 64, 8) != NULL)
+            all->served += 64;
 }
 
 static void eight_threads_one_after_the_other(void **state)
@@ -268,7 +279,7 @@ static void eight_threads_one_after_the_other(void **state)
     line all = {.behind = 7};
     fixed_open(&all.f, 1 << 20, 0);
     size_t plain = served_by_bump(&all.f, &(shape){"64 bytes", 64, 64, 8, false}, dice_make(run_seed(), 0));
-    take_the_largest_run(&all, 0);
+    take_and_wait(&all, 0);
     printf("eight threads, one after the other: %.2f %% less than a bump allocator\n",
            100 * (1 - (double)all.served / (double)plain));
     assert_int_equal(all.behind, SIZE_MAX); /* all of them were there */
@@ -286,15 +297,11 @@ static void take_a_part(void *argument, size_t index)
     if (level == sizeof parts / sizeof *parts)
         return;
     size_t part = parts[level++];
-    size_t most = f->size / 64 * (64 / part);
-    const lane *mine = NULL;
-    for (size_t bytes = 0; bytes < 2 * most && (mine == NULL || mine->next_bytes < 2 * most); bytes += 64) {
-        assert_non_null(tsmbr_allocate(&f->r, 64, 8));
-        mine = lane_mine((const resource *)(const void *)&f->r, &tsmbr_thread);
-    }
+    size_t most = f->size / 64 * (64 / part), largest;
+    assert_true(take_the_largest_run(&f->r, 1024, &largest) * 1024 < 4 * PLACE_RUN_MOST);
     assert_int_equal(tsmbr_thread.standing, THREAD_HOLDS);
     assert_int_equal(tsmbr_thread.slot, level - 1);
-    assert_int_equal(mine != NULL ? mine->next_bytes : 0, 2 * most);
+    assert_int_equal(largest, most < PLACE_RUN_MOST ? most : PLACE_RUN_MOST);
     run_threads(1, take_a_part, f);
 }
 
@@ -302,8 +309,7 @@ static void fewer_lanes_take_larger_parts(void **state)
 {
     (void)state;
     fixed f;
-    fixed_open(&f, 2 << 20, 0);
-    assert_non_null(tsmbr_allocate(&f.r, 64, 8));
+    fixed_open(&f, 40 << 20, 0); /* for three times what each takes at once */
     take_a_part(&f, 0);
     fixed_close(&f);
 }
@@ -735,8 +741,10 @@ static void stranger_member(void *argument, size_t index)
     pthread_barrier_wait(&s->barrier);
     if (!has_slot || tsmbr_thread.slot != 5)
         return;
+    /* Too large for the lane's first run, and so one that leaves the lane empty. */
+    good = good && tsmbr_allocate(&s->f.r, 1000, 1) != NULL;
     const lane *l = lane_mine(resource_of_const(&s->f.r), &tsmbr_thread);
-    s->was_empty = l != NULL && lane_open(l).cursor == NULL;
+    s->was_empty = l != NULL && lane_open(l).cursor == NULL && l->next_bytes >= 100;
     /* No block of any resource's: with its size it ends where an empty lane stands. */
     const uintptr_t address = UINTPTR_MAX - 99;
     void *stranger = NULL;
