@@ -21,7 +21,9 @@
 #endif
 
 #define REQUIRE(condition)                                                                                        \
-    TSMBR_CONTRACT("a caller's duty is not kept; look for a call that breaks a rule of tsmbr.h", condition)
+    TSMBR_CONTRACT("a caller's duty is not kept; look for a call that breaks a rule of tsmbr.h, and if there is " \
+                   "none, report it",                                                                             \
+                   condition)
 #define ENSURE(condition) TSMBR_CONTRACT("the library broke a promise; please report it", condition)
 
 #endif

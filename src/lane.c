@@ -153,25 +153,34 @@ bool tsmbr_run_grow(resource *r, tsmbr_lane *run, size_t grown, size_t *lost)
     return true;
 }
 
+/* Whether a run that gets its last bytes back has no more than `most` then. */
+/*@ requires run_ok(run) && \valid_read(run);
+  @ assigns \nothing;
+  @*/
+static bool run_may_keep(const tsmbr_lane *run, size_t given_up, size_t most)
+{
+    return given_up <= most && run_left(run) <= most - given_up;
+}
+
 void tsmbr_run_shrink(resource *r, tsmbr_lane *run, size_t given_up, size_t *lost)
 {
-    if (given_up <= run->next_bytes && run_left(run) <= run->next_bytes - given_up) {
+    chunk *c = run_may_keep(run, given_up, run->next_bytes) ? NULL : head_load_acquire(r);
+    size_t seen = c != NULL ? next_load_relaxed(c) : 0;
+    if (c != NULL && run_is_last(run, c, seen)) {
+        if (next_cas_release(c, &seen, seen - run_left(run) - given_up)) {
+            run->cursor -= given_up;
+            run->end = run->cursor;
+            /*@ ghost run_at -= given_up; */
+            /*@ ghost run_to = run_at; */
+            return;
+        }
+        ++*lost;
+    }
+    /* Nobody else can have them. */
+    if (run_may_keep(run, given_up, 2 * PLACE_RUN_MOST)) {
         run->cursor -= given_up;
         /*@ ghost run_at -= given_up; */
-        return;
     }
-    chunk *c = head_load_acquire(r);
-    size_t seen = c != NULL ? next_load_relaxed(c) : 0;
-    if (c == NULL || !run_is_last(run, c, seen))
-        return;
-    if (!next_cas_release(c, &seen, seen - run_left(run) - given_up)) {
-        ++*lost;
-        return;
-    }
-    run->cursor -= given_up;
-    run->end = run->cursor;
-    /*@ ghost run_at -= given_up; */
-    /*@ ghost run_to = run_at; */
 }
 
 /* ------------------------------------------------------------------------------- lane tables -- */

@@ -183,8 +183,8 @@ void *tsmbr_run_refill(resource *r, chunk *c, tsmbr_lane *run, size_t part, size
   @*/
 bool tsmbr_run_grow(resource *r, tsmbr_lane *run, size_t grown, size_t *lost);
 
-/* Take the end of the run's last block back, into the run; into the chunk if that is more than the run's next
- * would be and the run is the chunk's last. Otherwise it is left where it is. */
+/* Take the end of the run's last block back, into the run; if it would have more than twice what it was taken
+ * with, into the chunk, if it is the chunk's last. Otherwise it is left where it is. */
 /*@ requires lists_ok && run_kept_in(run) && run_ok(run) && home != \null && 0 < given_up;
   @ requires \valid(lost) && apart((char *)lost, sizeof(*lost)) && \separated(run, lost);
   @ requires owner: base(home) + run_at == owner_end && base(home) <= owner_begin;

@@ -30,13 +30,14 @@
 #define PLACE_GROWTH_CAP ((size_t)16 << 20)
 
 /* Bytes that a lane takes at once: from the least to the most, a huge page, so that threads seldom meet in one;
- * and no more than a chunk's 64th part, but in chunks larger than PLACE_EVEN_MOST where there are few lanes. In
- * smaller ones eight lanes leave less than an eighth of the chunk unused, whoever came first. */
+ * and no more than a chunk's 64th part, but in chunks larger than PLACE_EQUAL_UP_TO where there are few lanes. In
+ * smaller ones eight lanes leave less than an eighth of the chunk unused, whoever came first, if no blocks shrink.
+ */
 #ifndef PLACE_RUN_LEAST /* a checker may want lanes in small chunks */
 #define PLACE_RUN_LEAST ((size_t)256)
 #define PLACE_RUN_MOST ((size_t)2 << 20)
 #define PLACE_RUN_PART ((size_t)64)
-#define PLACE_EVEN_MOST ((size_t)1 << 20)
+#define PLACE_EQUAL_UP_TO ((size_t)1 << 20)
 #endif
 #define PLACE_LANES_FROM (PLACE_RUN_LEAST * PLACE_RUN_PART)
 
@@ -211,13 +212,13 @@ static inline bool place_shares(size_t need, size_t total)
  * so few bytes that what they all leave unused is a small part of the chunk. */
 /*@ assigns \nothing;
   @ ensures \result ==
-  @     capacity / PLACE_RUN_PART * (capacity <= PLACE_EVEN_MOST || 3 < group ? 1 : group == 3 ? 2 : 8);
+  @     capacity / PLACE_RUN_PART * (capacity <= PLACE_EQUAL_UP_TO || 3 < group ? 1 : group == 3 ? 2 : 8);
   @ ensures \result <= capacity;
   @*/
 static inline size_t place_run_part(size_t capacity, unsigned group)
 {
     size_t part = capacity / PLACE_RUN_PART;
-    if (capacity <= PLACE_EVEN_MOST || group > 3)
+    if (capacity <= PLACE_EQUAL_UP_TO || group > 3)
         return part;
     return group == 3 ? 2 * part : 8 * part;
 }

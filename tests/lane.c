@@ -678,17 +678,22 @@ static void shrinking_a_large_block_gives_it_to_all(void **state)
     assert_non_null(elsewhere(&f.r, 3 << 20));
     fixed_close(&f);
 
-    /* Not the chunk's last any more, and too much for a lane: it stays where it is. */
-    fixed_open(&f, 4 << 20, 0);
-    for (int i = 0; i < 2; i++)
-        assert_non_null(tsmbr_allocate(&f.r, 10, 1));
-    a = tsmbr_allocate(&f.r, 3 << 20, 1);
-    (void)elsewhere(&f.r, 5);
-    assert_true(tsmbr_try_resize(&f.r, a, 3 << 20, 10));
-    assert_int_equal(statistics_of(&f.r).allocated_bytes, (3 << 20) + 25);
-    assert_int_equal(statistics_of(&f.r).wasted_bytes, 0);
-    assert_true((unsigned char *)tsmbr_allocate(&f.r, 10, 1) >= a + (3 << 20));
-    fixed_close(&f);
+    /* Not the chunk's last any more: the lane's, but if it is too much for any lane. */
+    const size_t sizes[] = {600, 3 << 20, 5 << 20};
+    for (int size = 0; size < 3; size++) {
+        size_t bytes = sizes[size];
+        fixed_open(&f, bytes < 1000 ? 16384 : 8 << 20, 0);
+        for (int i = 0; i < 2; i++)
+            assert_non_null(tsmbr_allocate(&f.r, 10, 1));
+        a = tsmbr_allocate(&f.r, bytes, 1);
+        (void)elsewhere(&f.r, 5);
+        assert_true(tsmbr_try_resize(&f.r, a, bytes, 10));
+        assert_int_equal(statistics_of(&f.r).allocated_bytes, 25 + (size < 2 ? 10 : bytes));
+        assert_int_equal(statistics_of(&f.r).wasted_bytes, 0);
+        unsigned char *next = tsmbr_allocate(&f.r, 10, 1);
+        assert_true(size < 2 ? next == a + 10 : next >= a + bytes);
+        fixed_close(&f);
+    }
 }
 
 static void reallocate_in_a_lane(void **state)

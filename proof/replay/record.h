@@ -30,7 +30,7 @@ enum { INSTALL_LOOKS = 3, RESERVE_LOOKS = 6 };
 #define PLACE_RUN_LEAST ((size_t)160)
 #define PLACE_RUN_MOST ((size_t)320)
 #define PLACE_RUN_PART ((size_t)4)
-#define PLACE_EVEN_MOST ((size_t)0)
+#define PLACE_EQUAL_UP_TO ((size_t)0)
 
 #undef atomic_load_explicit
 #undef atomic_store_explicit
