@@ -150,7 +150,7 @@ bool takes_part(const contender_entry &entry, const shape &s, bool few_rows, boo
     return true;
 }
 
-// Seconds on the clock. In the short run less in cells that no target is computed from.
+// Seconds on the clock. In the short run less for other blocks than those that the targets are about.
 double enough_of(const shape &s, bool full)
 {
     return full ? 0.010 : s.bytes == 64 && s.alignment == 8 ? 0.006 : 0.003;

@@ -270,6 +270,7 @@ int main(int argc, char **argv)
     model_close(&the_model);
     print_line(&k, '\n');
     REQUIRE_THAT(k.blocks != 0 && k.polls != 0, "%zu blocks served, %zu looks at statistics", k.blocks, k.polls);
+    REQUIRE_THAT(k.rounds < 1000 || k.system_rounds != 0, "the system refused in none of %zu rounds", k.rounds);
     for (unsigned i = 0; i < MEMBERS_MOST; i++)
         free(k.members[i].mine.items);
     return 0;

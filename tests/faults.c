@@ -145,8 +145,6 @@ static bool any_chunk_fits(const tsmbr_resource *self, size_t bytes, size_t alig
 typedef struct life {
     tsmbr_resource r;
     watch w;
-    tsmbr_upstream fails; /* the watch's, that many calls in a row */
-    size_t first_failure, in_a_row;
     blocks b;
     tsmbr_lane run;
     size_t refused;
@@ -154,21 +152,6 @@ typedef struct life {
     size_t failures_before;
     size_t registered, cleaned;
 } life;
-
-static void *life_allocate(void *context, size_t bytes, size_t alignment)
-{
-    life *l = context;
-    size_t call = l->w.calls + 1;
-    if (call >= l->first_failure && call - l->first_failure < l->in_a_row)
-        l->w.fail_call = call;
-    return l->w.upstream.allocate(&l->w, bytes, alignment);
-}
-
-static void life_deallocate(void *context, void *ptr, size_t bytes, size_t alignment)
-{
-    life *l = context;
-    l->w.upstream.deallocate(&l->w, ptr, bytes, alignment);
-}
 
 static size_t life_failures(const life *l)
 {
@@ -267,10 +250,9 @@ static void fail_by_every_path(size_t in_a_row)
                 static life l;
                 memset(&l, 0, sizeof l);
                 watch_open(&l.w);
-                l.fails = (tsmbr_upstream){life_allocate, life_deallocate, &l};
-                l.first_failure = k;
-                l.in_a_row = k == 0 ? 0 : in_a_row;
-                tsmbr_init(&l.r, &(tsmbr_config){.upstream = &l.fails,
+                l.w.fail_call = k;
+                l.w.fail_more = in_a_row - 1;
+                tsmbr_init(&l.r, &(tsmbr_config){.upstream = &l.w.upstream,
                                                  .initial_size = initial_sizes[i],
                                                  .flags = shared_only ? TSMBR_SHARED_ONLY : 0});
                 life_through(&l);

@@ -131,15 +131,15 @@ typedef struct meeting {
 } meeting;
 
 static meeting table;
-static _Thread_local size_t seat;
+static _Thread_local size_t seat, present; /* the thread's number; the round */
 
 static void *meet_and_allocate(watch *w, size_t bytes, size_t alignment)
 {
     void *p = w->upstream.allocate(w, bytes, alignment);
-    size_t round = table.inside++ / ASKING;
-    while (table.inside < (round + 1) * ASKING)
+    table.faults += table.inside++ >= (present + 1) * ASKING; /* one that asks again */
+    while (table.inside < (present + 1) * ASKING)
         sched_yield();
-    while (seat != table.winner && table.won <= round)
+    while (seat != table.winner && table.won <= present)
         sched_yield();
     return p;
 }
@@ -166,8 +166,8 @@ static void own_deallocate(void *context, void *ptr, size_t bytes, size_t alignm
 static void meeting_work(void *argument, size_t index, size_t round)
 {
     meeting *m = argument;
-    (void)round;
     seat = index;
+    present = round;
     unsigned char *p =
         index % 2 == 0 ? tsmbr_allocate(&m->r, 1, 1) : tsmbr_allocate_from(&m->r, 1, 1, &m->named_front);
     m->faults += p == NULL || !tsmbr_owns(&m->r, p);
@@ -193,8 +193,9 @@ static void meeting_at_rest(void *argument, size_t round)
         return;
     }
     /* The next round begins with a chunk that is full. */
-    while (tsmbr_try_allocate(&m->r, 1, 1) != NULL)
-        ;
+    for (size_t bytes = 1 << 20; bytes != 0; bytes /= 2)
+        while (tsmbr_try_allocate(&m->r, bytes, 1) != NULL)
+            ;
 }
 
 static void losers_chunks_go_back_to_where_they_came_from(void **state)

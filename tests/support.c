@@ -25,7 +25,7 @@ static bool watch_refuses(watch *w, size_t bytes)
 {
     ++w->calls;
     w->last_bytes = bytes;
-    return (w->fail_call != 0 && w->calls == w->fail_call) ||
+    return (w->fail_call != 0 && w->calls >= w->fail_call && w->calls - w->fail_call <= w->fail_more) ||
            (w->fail_every != 0 && w->calls % w->fail_every == 0) ||
            (w->refuse_above != 0 && bytes > w->refuse_above) || (w->budget != 0 && bytes > w->budget - w->held);
 }

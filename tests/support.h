@@ -26,6 +26,7 @@ typedef struct watch {
 
     /* settings */
     size_t fail_call;    /* refuse this call, counted from 1; 0: none */
+    size_t fail_more;    /* and so many that follow it */
     size_t fail_every;   /* refuse every so many calls; 0: none */
     size_t refuse_above; /* refuse larger requests; 0: none */
     size_t budget;       /* refuse what would bring the bytes held above this; 0: none */
