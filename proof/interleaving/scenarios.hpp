@@ -385,10 +385,10 @@ static void own_8_in_lane()
     get(0, 8, 8);
 }
 /* The same, but the block is so large that what it gives up is too much for a lane. */
-static void own_256_in_lane()
+static void own_384_in_lane()
 {
     full_lanes();
-    get(0, 256, 8);
+    get(0, 384, 8);
 }
 
 /* Bump, ExtendWon, ExtendLost; then Bump over bytes that were given up. */
@@ -413,7 +413,7 @@ static void shrink_in_lane(unsigned id, unsigned turn)
         block *b = &now.owners[0].blocks[0];
         write_block(0, b, 0);
         resize(0, 8);
-        now.perhaps += 256 - 8; /* after ShrinkLost they stay where they are */
+        now.perhaps += 384 - 8; /* after ShrinkLost they stay where they are */
     } else {
         CHECK(get(0, 16, 8) != NULL);
     }
@@ -545,7 +545,7 @@ static const scenario scenarios[] = {
      ask_or_refill, NULL, NULL, true},
     {"lane-grow", "a block in a lane grows where others are carved", 2048, 0, 0, REFUSES, 0, own_8_in_lane,
      grow_in_lane, NULL, NULL, true},
-    {"lane-shrink", "a block in a lane gives up bytes that others get", 2048, 0, 0, REFUSES, 0, own_256_in_lane,
+    {"lane-shrink", "a block in a lane gives up bytes that others get", 2048, 0, 0, REFUSES, 0, own_384_in_lane,
      shrink_in_lane, NULL, NULL, true},
     {"lane-pass", "a block at the end of another thread's lane is resized", 2048, 0, 0, REFUSES, 0, pass_block,
      resize_passed, NULL, NULL, true},
