@@ -239,7 +239,7 @@ static size_t take_the_largest_run(tsmbr_resource *r, size_t bytes, size_t *larg
     size_t left = 0, count = 0;
     *largest = 0;
     for (bool again = false; !again && tsmbr_allocate(r, bytes, 8) != NULL;) {
-        count++;
+        assert_true(++count * bytes <= (size_t)40 << 20);
         if (lane_mine(resource_of(r), &tsmbr_thread) == NULL)
             continue; /* the chunk's first block */
         tsmbr_lane run = lane_of(r);
@@ -269,7 +269,7 @@ static void take_and_wait(void *argument, size_t index)
     if (all->behind-- != 0)
         run_threads(1, take_and_wait, all);
     else
-        while (tsmbr_allocate(&all->f.r, 64, 8) != NULL)
+        while (all->served <= all->f.size && tsmbr_allocate(&all->f.r, 64, 8) != NULL)
             all->served += 64;
 }
 
@@ -631,6 +631,21 @@ static void shrinking_gives_the_lane_its_end_back(void **state)
     fixed_close(&f);
 }
 
+/* 4 KiB each, until the lane has a megabyte left, or less. Returns the last one. */
+static unsigned char *take_pages(tsmbr_resource *r, bool more)
+{
+    unsigned char *p = NULL;
+    tsmbr_lane run = {0};
+    for (size_t count = 0; p == NULL || (run_left(&run) < (size_t)1 << 20) == more; count++) {
+        assert_true(count < 4096);
+        p = tsmbr_allocate(r, 4096, 1);
+        assert_non_null(p);
+        if (has_lanes(r))
+            run = lane_of(r);
+    }
+    return p;
+}
+
 /* The same where a lane's runs are large, and another lane's lies behind. */
 static void shrinking_gives_a_large_lane_its_end_back(void **state)
 {
@@ -638,14 +653,8 @@ static void shrinking_gives_a_large_lane_its_end_back(void **state)
     fixed f;
     fixed_open(&f, 16 << 20, 0);
     for (int others = 0; others < 2; others++) {
-        unsigned char *p = NULL;
-        tsmbr_lane before = {0};
-        while (p == NULL || run_left(&before) < (size_t)1 << 20) {
-            p = tsmbr_allocate(&f.r, 4096, 1);
-            assert_non_null(p);
-            if (has_lanes(&f.r))
-                before = lane_of(&f.r);
-        }
+        unsigned char *p = take_pages(&f.r, true);
+        tsmbr_lane before = lane_of(&f.r);
         if (others == 1)
             (void)elsewhere(&f.r, 100);
         size_t allocated = statistics_of(&f.r).allocated_bytes;
@@ -654,10 +663,7 @@ static void shrinking_gives_a_large_lane_its_end_back(void **state)
         assert_int_equal(run_left(&after), run_left(&before) + 4096 - 30);
         assert_int_equal(statistics_of(&f.r).allocated_bytes, allocated - (4096 - 30));
         assert_ptr_equal(tsmbr_allocate(&f.r, 10, 1), p + 30);
-        while (run_left(&before) >= (size_t)1 << 20) { /* so that the next round has another run */
-            assert_non_null(tsmbr_allocate(&f.r, 4096, 1));
-            before = lane_of(&f.r);
-        }
+        (void)take_pages(&f.r, false); /* so that the next round has another run */
     }
     fixed_close(&f);
 }
