@@ -3,7 +3,7 @@
  * signals from another thread and by a timer of each thread's own. A plain run has a million handlers at steps.
  * Signals after instructions and from timers are left to signals_shipped.c, this file over the library as it
  * ships. With TSMBR_ROUNDS=n in the environment the timers go on until they have interrupted n times as many
- * calls, and there are more signals after instructions: TSMBR_ROUNDS=1000 is two million times tsmbr_allocate in
+ * calls, and there are more signals after instructions: TSMBR_ROUNDS=10000 is two million times tsmbr_allocate in
  * tsmbr_allocate without lanes, and two million times with them. */
 #if !defined(_GNU_SOURCE)
 #define _GNU_SOURCE /* timers that signal one thread; MAP_ANONYMOUS */
@@ -63,12 +63,12 @@ typedef struct setting {
     size_t at_rounds; /* and in a round of the timers */
 } setting;
 
-static const setting shared_path = {.flags = TSMBR_SHARED_ONLY, .at_steps = 500000, .at_rounds = 2000};
-static const setting beside_lanes = {.try_only = true, .at_steps = 500000, .at_rounds = 500};
-static const setting in_lanes = {.lanes_first = true, .at_steps = 100000, .at_rounds = 2000};
+static const setting shared_path = {.flags = TSMBR_SHARED_ONLY, .at_steps = 500000, .at_rounds = 200};
+static const setting beside_lanes = {.try_only = true, .at_steps = 500000, .at_rounds = 50};
+static const setting in_lanes = {.lanes_first = true, .at_steps = 100000, .at_rounds = 200};
 static const setting shared_growth = {
-    .flags = TSMBR_SHARED_ONLY, .try_only = true, .grows = true, .at_steps = 1000, .at_rounds = 20};
-static const setting growth_beside_lanes = {.try_only = true, .grows = true, .at_steps = 1000, .at_rounds = 20};
+    .flags = TSMBR_SHARED_ONLY, .try_only = true, .grows = true, .at_steps = 1000, .at_rounds = 2};
+static const setting growth_beside_lanes = {.try_only = true, .grows = true, .at_steps = 1000, .at_rounds = 2};
 
 /* How many handlers ran, and what they met and got. */
 typedef struct tally {
@@ -550,7 +550,7 @@ static void signals_from_timers(setting set)
     tally all = {0};
     size_t wanted = rounds_for(set.at_rounds) * rounds_given();
     scene.timers = true;
-    for (size_t i = 0; i < 1000 * rounds_given() && !met(set, all, wanted); i++)
+    for (size_t i = 0; i < 100 * rounds_given() && !met(set, all, wanted); i++)
         tally_add(&all, run_scene(set, 0, set.grows ? 1000 : rounds_for(60000)));
     scene.timers = false;
     tally_print("from timers", all);
@@ -569,7 +569,7 @@ static void signals_at_instructions(setting set)
 #if defined(PROCESSOR_STEPS)
     if (!SIGNALS_ARE_DELAYED) {
         /* Under MemorySanitizer a call has several times as many instructions. */
-        size_t scenes = 1 + rounds_given() / 100, calls = rounds_for(UNDER_MSAN ? 60 : 300);
+        size_t scenes = 1 + rounds_given() / 1000, calls = rounds_for(UNDER_MSAN ? 60 : 300);
         tally all = {0};
         scene.step_odds = 64;
         for (size_t i = 0; i < scenes; i++)
