@@ -7,8 +7,8 @@
 static unsigned until; /* calls to the one that is refused; 0: none is */
 static bool all_behind;
 static bool refused;
-static atomic_bool end_is_refused; /* of one thread: orders nothing */
-static atomic_size_t mapped;       /* a sum: orders nothing */
+static atomic_int end_is_refused; /* of one thread: orders nothing */
+static atomic_size_t mapped;      /* a sum: orders nothing */
 
 size_t system_mapped(void)
 {
@@ -37,7 +37,7 @@ void system_refuse(unsigned first, bool all)
 
 void system_refuse_end(void)
 {
-    atomic_store_explicit(&end_is_refused, true, memory_order_relaxed);
+    atomic_store_explicit(&end_is_refused, 1, memory_order_relaxed);
 }
 
 #if defined(_WIN32)
@@ -96,7 +96,7 @@ int system_madvise(void *ptr, size_t bytes, int advice)
 
 int system_setspecific(pthread_key_t key, const void *value)
 {
-    bool refuse = atomic_exchange_explicit(&end_is_refused, false, memory_order_relaxed);
+    bool refuse = atomic_exchange_explicit(&end_is_refused, 0, memory_order_relaxed);
     return refuse ? ENOMEM : pthread_setspecific(key, value);
 }
 #endif
@@ -106,7 +106,7 @@ bool system_serve(void)
     bool has_refused = refused;
     until = 0;
     refused = false;
-    atomic_store_explicit(&end_is_refused, false, memory_order_relaxed);
+    atomic_store_explicit(&end_is_refused, 0, memory_order_relaxed);
     kept_unmap();
     return has_refused;
 }
