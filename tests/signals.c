@@ -65,18 +65,15 @@ typedef struct setting {
     bool grows;       /* chunks from an upstream under a limit, else room for all in one */
     size_t
         at_steps; /* handlers that must have interrupted a call, one that grows where there are such, at steps, */
-    size_t at_rounds; /* and in a round of the timers, of one alone */
-    size_t at_many;   /* and of many, TSMBR_ROUNDS */
+    size_t at_rounds; /* and in a round of the timers */
 } setting;
 
-static const setting shared_path = {
-    .flags = TSMBR_SHARED_ONLY, .at_steps = 500000, .at_rounds = 2000, .at_many = 2000};
-static const setting beside_lanes = {.try_only = true, .at_steps = 500000, .at_rounds = 500, .at_many = 500};
-static const setting in_lanes = {.lanes_first = true, .at_steps = 100000, .at_rounds = 200, .at_many = 2000};
+static const setting shared_path = {.flags = TSMBR_SHARED_ONLY, .at_steps = 500000, .at_rounds = 2000};
+static const setting beside_lanes = {.try_only = true, .at_steps = 500000, .at_rounds = 500};
+static const setting in_lanes = {.lanes_first = true, .at_steps = 100000, .at_rounds = 2000};
 static const setting shared_growth = {
-    .flags = TSMBR_SHARED_ONLY, .try_only = true, .grows = true, .at_steps = 1000, .at_rounds = 20, .at_many = 20};
-static const setting growth_beside_lanes = {
-    .try_only = true, .grows = true, .at_steps = 1000, .at_rounds = 20, .at_many = 20};
+    .flags = TSMBR_SHARED_ONLY, .try_only = true, .grows = true, .at_steps = 1000, .at_rounds = 20};
+static const setting growth_beside_lanes = {.try_only = true, .grows = true, .at_steps = 1000, .at_rounds = 20};
 
 /* How many handlers ran, and what they met and got. */
 typedef struct tally {
@@ -587,10 +584,10 @@ static void signals_from_timers(setting set)
 {
 #if defined(__GLIBC__) && defined(__linux__)
     tally all = {0};
-    size_t rounds = rounds_given(), wanted = rounds == 1 ? rounds_for(set.at_rounds) : rounds * set.at_many;
+    size_t wanted = rounds_for(set.at_rounds) * rounds_given();
     handlers_set();
     scene.timers_pause = pause_between_signals();
-    for (size_t i = 0; i < 1000 * rounds && !met(set, all, wanted); i++)
+    for (size_t i = 0; i < 1000 * rounds_given() && !met(set, all, wanted); i++)
         tally_add(&all, run_scene(set, 0, set.grows ? 1000 : rounds_for(60000)));
     scene.timers_pause = 0;
     tally_print("from timers", all);
