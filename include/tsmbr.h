@@ -84,13 +84,12 @@
  *
  * A chunk of less than 16 KiB has no lanes: its blocks are carved one by one. In a larger one a lane's first run
  * is 256 bytes, or a 16th of its largest if that is more, and each further run is twice as large. The largest is
- * a 64th of the chunk; in a chunk of over 1 MiB it is an 8th as long as no threads but 1 and 2, as counted below,
- * have lanes in the resource, and a 32nd as long as none but 1 to 4 have, though for an explicit lane it is always
- * a 64th. It is never over 2 MiB. What a lane has not used when its thread goes
- * on elsewhere stays unused until release, and is counted. At most 256 threads have lanes at a time, in all
- * resources together; others, and resources with TSMBR_SHARED_ONLY, take each block by a compare-and-swap. A
- * thread that ends leaves its lanes to the next one that begins. Fibers may move between threads, but not in the
- * middle of a call.
+ * a 64th of the chunk; but if that is no caller's buffer of up to 1 MiB, it is an 8th as long as no threads but 1
+ * and 2, as counted below, have lanes in the resource, and a 32nd as long as none but 1 to 4 have. For an explicit
+ * lane it is always a 64th. It is never over 2 MiB. What a lane has not used when its thread goes on elsewhere
+ * stays unused until release, and is counted. At most 256 threads have lanes at a time, in all resources together;
+ * others, and resources with TSMBR_SHARED_ONLY, take each block by a compare-and-swap. A thread that ends leaves
+ * its lanes to the next one that begins. Fibers may move between threads, but not in the middle of a call.
  *
  * Lanes stand in tables that the process's threads share in the order in which they came, and a table is made only
  * in a chunk of which it is at most the 64th part. So threads 1 and 2 get a lane in chunks from 16 KiB on, 3 and 4

@@ -261,7 +261,7 @@ static size_t lane_part(const resource *r, const chunk *c)
       @*/
     while (group > 1 && lanes_load_acquire(r, group) == NULL)
         --group;
-    return place_run_part(c->capacity, group);
+    return place_run_part(c->capacity, c->allocation_size == 0, group);
 }
 
 void *tsmbr_lane_serve(resource *r, chunk *c, size_t bytes, size_t alignment, bool may_take, size_t *lost)

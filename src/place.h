@@ -30,9 +30,9 @@
 #define PLACE_GROWTH_CAP ((size_t)16 << 20)
 
 /* Bytes that a lane takes at once: from the least to the most, a huge page, so that threads seldom meet in one;
- * and no more than a chunk's 64th part, but in chunks larger than PLACE_EQUAL_UP_TO where there are few lanes. In
- * smaller ones eight lanes leave less than an eighth of the chunk unused, whoever came first, if no blocks shrink.
- */
+ * and no more than a chunk's 64th part, or more of it where there are few lanes. But a caller's buffer of up to
+ * PLACE_EQUAL_UP_TO may be all there is, and eight lanes leave less than an eighth of it unused, whoever came
+ * first, if no blocks shrink. */
 #ifndef PLACE_RUN_LEAST /* a checker may want lanes in small chunks */
 #define PLACE_RUN_LEAST ((size_t)256)
 #define PLACE_RUN_MOST ((size_t)2 << 20)
@@ -208,17 +208,17 @@ static inline bool place_shares(size_t need, size_t total)
     return need <= total / 4;
 }
 
-/* What a lane may take at once, at most, of a chunk of so much capacity, if lanes are of groups up to this one:
- * so few bytes that what they all leave unused is a small part of the chunk. */
+/* What a lane may take at once, at most, of a chunk of so much capacity, lent by the caller or not, if lanes are
+ * of groups up to this one: so few bytes that what they all leave unused is a small part of the chunk. */
 /*@ assigns \nothing;
-  @ ensures \result ==
-  @     capacity / PLACE_RUN_PART * (capacity <= PLACE_EQUAL_UP_TO || 3 < group ? 1 : group == 3 ? 2 : 8);
+  @ ensures \result == capacity / PLACE_RUN_PART *
+  @     (lent && capacity <= PLACE_EQUAL_UP_TO || 3 < group ? 1 : group == 3 ? 2 : 8);
   @ ensures \result <= capacity;
   @*/
-static inline size_t place_run_part(size_t capacity, unsigned group)
+static inline size_t place_run_part(size_t capacity, bool lent, unsigned group)
 {
     size_t part = capacity / PLACE_RUN_PART;
-    if (capacity <= PLACE_EQUAL_UP_TO || group > 3)
+    if ((lent && capacity <= PLACE_EQUAL_UP_TO) || group > 3)
         return part;
     return group == 3 ? 2 * part : 8 * part;
 }

@@ -183,7 +183,7 @@ static void refills_are_one_change_each(void **state)
     assert_non_null(tsmbr_allocate(&r, BLOCK, 1)); /* the chunk's first, then the lane's, with a table beside it */
     assert_non_null(tsmbr_allocate(&r, BLOCK, 1));
     const chunk *c = head_load_acquire(resource_of(&r));
-    size_t part = place_run_part(c->capacity, 1), run = place_run(0, part), left = run - BLOCK, refills = 0;
+    size_t part = place_run_part(c->capacity, true, 1), run = place_run(0, part), left = run - BLOCK, refills = 0;
     while (c->capacity - next_load_relaxed(c) >= PLACE_RUN_MOST) {
         bool refill = left < BLOCK;
         run = refill ? place_run(2 * run, part) : run;

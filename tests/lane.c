@@ -314,6 +314,27 @@ static void fewer_lanes_take_larger_parts(void **state)
     fixed_close(&f);
 }
 
+/* A chunk of the upstream's is not all there is, so what lanes leave of it matters less than how often they come.
+ */
+static void parts_of_chunks_are_larger_than_of_buffers(void **state)
+{
+    (void)state;
+    enum { SIZE = 512 << 10 };
+    size_t largest;
+    fixed f;
+    fixed_open(&f, SIZE, 0);
+    take_the_largest_run(&f.r, 64, &largest);
+    assert_int_equal(largest, head_load_acquire(resource_of(&f.r))->capacity / 64);
+    fixed_close(&f);
+    tsmbr_resource r;
+    tsmbr_init(&r, &(tsmbr_config){.initial_size = SIZE});
+    take_the_largest_run(&r, 64, &largest);
+    const chunk *c = head_load_acquire(resource_of(&r));
+    assert_null(c->prev);
+    assert_int_equal(largest, c->capacity / 64 * 8);
+    tsmbr_destroy(&r);
+}
+
 static void small_stays_small(void **state)
 {
     (void)state;
@@ -820,6 +841,7 @@ int main(void)
         cmocka_unit_test(eight_threads_pack_a_megabyte),
         cmocka_unit_test(eight_threads_one_after_the_other),
         cmocka_unit_test(fewer_lanes_take_larger_parts),
+        cmocka_unit_test(parts_of_chunks_are_larger_than_of_buffers),
         cmocka_unit_test(small_stays_small),
         cmocka_unit_test(the_first_chunk_serves_the_initial_size),
         cmocka_unit_test(shared_only_has_no_lanes),

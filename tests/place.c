@@ -229,8 +229,9 @@ static void runs_are_a_small_part_of_their_chunk(void **state)
         size_t part = capacity / PLACE_RUN_PART;
         const size_t shares[] = {8, 8, 8, 2, 1, 1, 1, 1, 1, 1};
         for (unsigned group = 0; group < sizeof shares / sizeof *shares; group++) {
-            size_t share = capacity <= PLACE_EQUAL_UP_TO ? 1 : shares[group];
-            assert_int_equal(place_run_part(capacity, group), share * part);
+            assert_int_equal(place_run_part(capacity, false, group), shares[group] * part);
+            size_t lent = capacity <= PLACE_EQUAL_UP_TO ? 1 : shares[group];
+            assert_int_equal(place_run_part(capacity, true, group), lent * part);
         }
         size_t least = place_run(0, part), most = place_run(SIZE_MAX, part);
         assert_true(PLACE_RUN_LEAST <= least && least <= most && most <= PLACE_RUN_MOST);
@@ -249,8 +250,8 @@ static void runs_are_a_small_part_of_their_chunk(void **state)
         assert_true(tables <= 1024 && tables <= part);
         assert_true(tables >= 128 + 127); /* at least that of slot 0 */
     }
-    assert_int_equal(place_run_part(PLACE_EQUAL_UP_TO, 1), PLACE_EQUAL_UP_TO / 64);
-    assert_int_equal(place_run_part(PLACE_EQUAL_UP_TO + 1, 1), PLACE_EQUAL_UP_TO / 8);
+    assert_int_equal(place_run_part(PLACE_EQUAL_UP_TO, true, 1), PLACE_EQUAL_UP_TO / 64);
+    assert_int_equal(place_run_part(PLACE_EQUAL_UP_TO + 1, true, 1), PLACE_EQUAL_UP_TO / 8);
     assert_int_equal(place_run(0, PLACE_LANES_FROM / PLACE_RUN_PART), PLACE_RUN_LEAST);
     assert_int_equal(place_run(SIZE_MAX, SIZE_MAX), PLACE_RUN_MOST);
     assert_int_equal(place_tables(SIZE_MAX), 1024);
