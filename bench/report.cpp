@@ -265,7 +265,8 @@ void print_warning(const results &r)
         std::printf(
             "\nWARNING: two threads of the control, %s, do not take what one takes, but so many times that:\n%s"
             "Where it is more, the machine did not give two cores, or not twice the memory bandwidth; where it\n"
-            "is less, it did not give one thread a whole core. Do not compare columns.\n",
+            "is less, it did not give one thread a whole core, or a cache holds what each of two threads\n"
+            "writes, but not what one does. Do not compare the columns of these cells.\n",
             control, bad.c_str());
     else
         std::printf(

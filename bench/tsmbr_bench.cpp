@@ -8,10 +8,12 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <future>
 #include <initializer_list>
 #include <memory>
 #include <random>
 #include <sstream>
+#include <thread>
 
 #include <sys/resource.h>
 #include <sys/time.h>
@@ -21,6 +23,7 @@
 #endif
 
 #include <benchmark/benchmark.h>
+#include <tsmbr.h>
 
 #include "malloc_family.hpp"
 #include "process.hpp"
@@ -40,6 +43,7 @@ struct settings {
     unsigned passes = 7;
     bool all_runs = true;   // no flag leaves some out
     bool own_report = true; // none if Google Benchmark's was asked for
+    unsigned before = 0;    // threads that have lanes before those that are measured
     std::string data;       // directory for write_data; empty: none
     std::string command;
 };
@@ -258,6 +262,52 @@ bench::counts count_operations()
     return counted;
 }
 
+// ------------------------------------------------------------------------------- earlier threads --
+
+// The library numbers threads in the order in which they first want a lane.
+void want_a_lane()
+{
+    tsmbr_config config = {};
+    config.initial_size = std::size_t{1} << 20;
+    tsmbr_resource resource;
+    tsmbr_init(&resource, &config);
+    if (tsmbr_allocate(&resource, 1, 1) == nullptr ||
+        tsmbr_allocate(&resource, 1, 1) == nullptr) // first of the chunk
+        std::abort();
+    tsmbr_destroy(&resource);
+}
+
+// They only keep their numbers.
+class earlier_threads
+{
+public:
+    explicit earlier_threads(unsigned count)
+    {
+        const std::shared_future<void> end = end_.get_future().share();
+        for (unsigned i = 0; i < count; ++i) {
+            std::promise<void> begun;
+            threads_.emplace_back([&begun, end] {
+                want_a_lane();
+                begun.set_value();
+                end.wait();
+            });
+            begun.get_future().wait();
+        }
+    }
+    earlier_threads(const earlier_threads &) = delete;
+    earlier_threads &operator=(const earlier_threads &) = delete;
+    ~earlier_threads()
+    {
+        end_.set_value();
+        for (std::thread &thread : threads_)
+            thread.join();
+    }
+
+private:
+    std::promise<void> end_;
+    std::vector<std::thread> threads_;
+};
+
 // ------------------------------------------------------------------------------ Google Benchmark --
 
 std::size_t runs_expected; // 0: not known
@@ -333,6 +383,8 @@ bool read_flags(int argc, char **argv, settings &o)
             o.full = true;
         } else if (std::strncmp(argv[i], "--data=", 7) == 0) {
             o.data = argv[i] + 7;
+        } else if (std::strncmp(argv[i], "--before=", 9) == 0) {
+            o.before = static_cast<unsigned>(std::strtoul(argv[i] + 9, nullptr, 10));
         } else if (std::strncmp(argv[i], "--benchmark_repetitions=", 24) == 0) {
             // Google Benchmark would repeat each run by itself.
             o.passes = std::max(1u, static_cast<unsigned>(std::strtoul(argv[i] + 24, nullptr, 10)));
@@ -383,6 +435,8 @@ int main(int argc, char **argv)
     mallopt(M_MMAP_THRESHOLD, 32 << 20);
 #endif
     bench::region();
+    const earlier_threads earlier(o.before);
+    want_a_lane(); // first, as in most programs, where a measurement of many threads could have come before
     bench::results r;
     std::size_t entered = 0;
     for (unsigned pass = 0; pass < o.passes; ++pass)
