@@ -14,6 +14,15 @@ static bool chunk_is_new(const chunk *c)
     return next_load_relaxed(c) == 0;
 }
 
+/* It is the caller's buffer. */
+/*@ requires \valid_read(c);
+  @ assigns \nothing;
+  @*/
+static bool chunk_is_lent(const chunk *c)
+{
+    return c->allocation_size == 0;
+}
+
 /* Whether the run ends where c's carved part ends. Not if that is empty: then what ends there is in
  * memory that happens to lie before c. */
 /*@ requires lists_ok && run_kept_in(run) && run_ok(run) && shared(c) && placed(c) && seen <= c->capacity;
@@ -192,7 +201,7 @@ void tsmbr_run_shrink(resource *r, tsmbr_lane *run, size_t given_up, size_t *los
 static bool table_fits(const chunk *c, size_t bytes, size_t spare)
 {
     size_t room = c->capacity - next_load_relaxed(c);
-    return bytes <= c->capacity / PLACE_RUN_PART && bytes <= room && spare <= room - bytes;
+    return bytes <= place_table_part(c->capacity, chunk_is_lent(c)) && bytes <= room && spare <= room - bytes;
 }
 
 /* This thread's lane, for which a table is made if there is none: a block that the library allocates for
@@ -245,23 +254,15 @@ static lane *lane_make(resource *r, const chunk *c, const thread_state *thread, 
     return lane_in(table, thread);
 }
 
-/* What a lane may take of c at once, at most: the more, the fewer lanes r has tables for. Slots are dense, so two
- * threads alone have lanes of the first two groups. A table that is not seen yet makes one run too large, and a
- * run that was taken while there were few is kept. */
+/* What a lane may take of c at once, at most: the more, the fewer lanes have taken something since the last reset.
+ * One that takes its first run is not counted yet, and a run that was taken while there were few is kept. */
 /*@ requires \valid_read(c);
   @ assigns \nothing;
   @ ensures \result <= c->capacity;
   @*/
 static size_t lane_part(const resource *r, const chunk *c)
 {
-    unsigned group = SLOT_GROUPS - 1;
-    /*@ loop invariant 1 <= group < SLOT_GROUPS;
-      @ loop assigns group;
-      @ loop variant group;
-      @*/
-    while (group > 1 && lanes_load_acquire(r, group) == NULL)
-        --group;
-    return place_run_part(c->capacity, c->allocation_size == 0, group);
+    return place_run_part(c->capacity, chunk_is_lent(c), opened_load_relaxed(r));
 }
 
 void *tsmbr_lane_serve(resource *r, chunk *c, size_t bytes, size_t alignment, bool may_take, size_t *lost)
@@ -276,9 +277,12 @@ void *tsmbr_lane_serve(resource *r, chunk *c, size_t bytes, size_t alignment, bo
     lane *l = has_slot ? lane_make(r, c, thread, spare, lost) : NULL;
     if (l != NULL) {
         tsmbr_lane run = lane_open(l);
+        bool is_first = run.next_bytes == 0;
         block = run_bump(&run, bytes, alignment); /* zero bytes come here with room left */
         if (block == NULL)
             block = tsmbr_run_refill(r, c, &run, lane_part(r, c), bytes, alignment, lost);
+        if (is_first && run.next_bytes != 0)
+            opened_add_relaxed(r);
         lane_close(l, &run);
     } else {
         block = chunk_carve(c, bytes, alignment, CHUNK_INSIST, lost);

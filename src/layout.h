@@ -49,7 +49,8 @@ typedef struct chunk {
 #define SLOT_BITS (CHAR_BIT * (unsigned)sizeof(size_t))
 #define SLOTS 256u
 #define SLOT_WORDS (SLOTS / SLOT_BITS)
-#define SLOT_GROUPS 10
+#define SLOT_GROUPS 14
+#define SLOT_GROUP_MOST 32u
 #define SLOT_LOSSES 16u
 
 /* Which slots are taken, a bit each. */
@@ -90,6 +91,7 @@ typedef struct resource {
     TSMBR_ATOMIC(chunk *) head;              /* the current chunk; NULL before the first */
     TSMBR_ATOMIC(chunk *) large;             /* the newest chunk for one large block; NULL: none */
     TSMBR_ATOMIC(cleanup *) cleanups;        /* latest registered; NULL: none */
+    TSMBR_ATOMIC(size_t) opened;             /* lanes that have taken something */
 
     /* Constant from init to destroy; all-zero means every default. */
     const tsmbr_upstream *upstream; /* NULL: the system upstream */

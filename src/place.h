@@ -38,7 +38,10 @@
 #define PLACE_RUN_MOST ((size_t)2 << 20)
 #define PLACE_RUN_PART ((size_t)64)
 #define PLACE_EQUAL_UP_TO ((size_t)1 << 20)
+/* What part of a chunk of the upstream's a table of lanes may be. */
+#define PLACE_TABLE_PART ((size_t)12)
 #endif
+#define PLACE_TABLES_MOST ((size_t)17 * 128)
 #define PLACE_LANES_FROM (PLACE_RUN_LEAST * PLACE_RUN_PART)
 
 /*@ assigns \nothing;
@@ -208,19 +211,29 @@ static inline bool place_shares(size_t need, size_t total)
     return need <= total / 4;
 }
 
-/* What a lane may take at once, at most, of a chunk of so much capacity, lent by the caller or not, if lanes are
- * of groups up to this one: so few bytes that what they all leave unused is a small part of the chunk. */
+/* What a lane may take at once, at most, of a chunk of so much capacity, lent by the caller or not, if so many
+ * lanes have taken something: so few bytes that what they all leave unused is a small part of the chunk. */
 /*@ assigns \nothing;
   @ ensures \result == capacity / PLACE_RUN_PART *
-  @     (lent && capacity <= PLACE_EQUAL_UP_TO || 3 < group ? 1 : group == 3 ? 2 : 8);
+  @     (lent && capacity <= PLACE_EQUAL_UP_TO || 4 < lanes ? 1 : 2 < lanes ? 2 : 8);
   @ ensures \result <= capacity;
   @*/
-static inline size_t place_run_part(size_t capacity, bool lent, unsigned group)
+static inline size_t place_run_part(size_t capacity, bool lent, size_t lanes)
 {
     size_t part = capacity / PLACE_RUN_PART;
-    if ((lent && capacity <= PLACE_EQUAL_UP_TO) || group > 3)
+    if ((lent && capacity <= PLACE_EQUAL_UP_TO) || lanes > 4)
         return part;
-    return group == 3 ? 2 * part : 8 * part;
+    return lanes > 2 ? 2 * part : 8 * part;
+}
+
+/* How large a table of lanes may be in a chunk of so much capacity: in a buffer that may be all there is, as small
+ * a part as a run. */
+/*@ assigns \nothing;
+  @ ensures \result == capacity / (lent ? PLACE_RUN_PART : PLACE_TABLE_PART);
+  @*/
+static inline size_t place_table_part(size_t capacity, bool lent)
+{
+    return capacity / (lent ? PLACE_RUN_PART : PLACE_TABLE_PART);
 }
 
 /* How many bytes a lane takes at once if it wants `wanted` and may take `part`: so many that one carve serves
@@ -239,15 +252,18 @@ static inline size_t place_run(size_t wanted, size_t part)
     return wanted < least ? least : wanted < most ? wanted : most;
 }
 
-/* What the tables of a chunk's first lanes take from it, at most; more threads take more. */
+/* What the tables of a chunk's first lanes take from it, at most: those of the process's first eight threads, or
+ * that of one of the first 32. More threads take more. */
 /*@ assigns \nothing;
-  @ ensures \result <= capacity / PLACE_RUN_PART && \result <= 1024;
+  @ ensures \result <= capacity / PLACE_TABLE_PART && \result <= PLACE_TABLES_MOST;
   @ ensures \result == 0 <==> capacity < PLACE_LANES_FROM;
   @*/
 static inline size_t place_tables(size_t capacity)
 {
-    size_t part = capacity / PLACE_RUN_PART;
-    return part < PLACE_RUN_LEAST ? 0 : part < 1024 ? part : 1024;
+    if (capacity < PLACE_LANES_FROM)
+        return 0;
+    size_t part = capacity / PLACE_TABLE_PART;
+    return part < PLACE_TABLES_MOST ? part : PLACE_TABLES_MOST;
 }
 
 /* Whether a block is so small that a run of `run` bytes serves many of its kind. */

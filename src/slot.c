@@ -148,9 +148,8 @@ bool tsmbr_thread_take(thread_state *thread)
         slots_give(&all_slots, slot);
         return false;
     }
-    unsigned group = slot_group(slot);
-    thread->offset = (slot - (slot == 0 ? 0 : slot_group_size(group))) * sizeof(lane);
+    thread->offset = slot_in_group(slot) * sizeof(lane);
     thread->standing = THREAD_HOLDS;
-    thread->group = group;
+    thread->group = slot_group(slot);
     return true;
 }

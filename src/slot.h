@@ -6,8 +6,8 @@
  *
  * Key invariant: between TakeWon and Give a slot is one thread's alone, and so is every lane of it.
  *
- * Slots of lane tables are grouped: group 1 has slot 0, group 2 slot 1, group 3 slots 2 and 3, and each
- * further group twice as many as the one before. A table has memory for the groups in use. */
+ * Slots of lane tables are grouped: group 1 has slot 0, group 2 slot 1, group 3 slots 2 and 3, and each further
+ * group twice as many as the one before, up to 32. A resource has tables for the groups whose threads use it. */
 #ifndef TSMBR_SLOT_H
 #define TSMBR_SLOT_H
 
@@ -18,19 +18,21 @@
   @ predicate halved(integer slot, integer left, integer group) =
   @     (group == 1 && left == slot) || (group == 2 && left == slot / 2 && 1 <= slot) ||
   @     (group == 3 && left == slot / 4 && 2 <= slot) || (group == 4 && left == slot / 8 && 4 <= slot) ||
-  @     (group == 5 && left == slot / 16 && 8 <= slot) || (group == 6 && left == slot / 32 && 16 <= slot) ||
-  @     (group == 7 && left == slot / 64 && 32 <= slot) || (group == 8 && left == slot / 128 && 64 <= slot) ||
-  @     (group == 9 && left == slot / 256 && 128 <= slot);
+  @     (group == 5 && left == slot / 16 && 8 <= slot) || (group == 6 && left == slot / 32 && 16 <= slot);
   @*/
 
 /*@ requires slot < SLOTS;
   @ assigns \nothing;
   @ ensures \result < SLOT_GROUPS;
   @ ensures slot == 0 ==> \result == 1;
-  @ ensures slot != 0 ==> 2 <= \result && group_size(\result) <= slot && slot < 2 * group_size(\result);
+  @ ensures 0 < slot < SLOT_GROUP_MOST ==>
+  @     2 <= \result <= 6 && group_size(\result) <= slot && slot < 2 * group_size(\result);
+  @ ensures SLOT_GROUP_MOST <= slot ==> \result == 6 + slot / SLOT_GROUP_MOST;
   @*/
 static inline unsigned slot_group(unsigned slot)
 {
+    if (slot >= SLOT_GROUP_MOST)
+        return 6 + slot / SLOT_GROUP_MOST;
     unsigned group = 1;
     /*@ loop invariant halved(\at(slot, Pre), slot, group);
       @ loop assigns slot, group;
@@ -45,12 +47,30 @@ static inline unsigned slot_group(unsigned slot)
 
 /*@ requires 0 < group < SLOT_GROUPS;
   @ assigns \nothing;
-  @ ensures \result == group_size(group) && 0 < \result <= 256;
+  @ ensures \result == group_size(group) && 0 < \result <= SLOT_GROUP_MOST;
   @*/
 static inline unsigned slot_group_size(unsigned group)
 {
-    /*@ assert 2 <= group ==> 1 <= (1 << (group - 2)) <= 256; */
+    if (group > 6)
+        return SLOT_GROUP_MOST;
+    /*@ assert 2 <= group ==> 1 <= (1 << (group - 2)) <= 16; */
     return group < 2 ? group : 1u << (group - 2);
+}
+
+/* Where a slot's lane is in the table of its group, counted in lanes. */
+/*@ requires slot < SLOTS;
+  @ assigns \nothing;
+  @ ensures slot == 0 ==> \result == 0;
+  @ ensures 0 < slot < SLOT_GROUP_MOST ==>
+  @     \exists integer group; 2 <= group <= 6 && group_size(group) <= slot < 2 * group_size(group) &&
+  @     \result == slot - group_size(group);
+  @ ensures SLOT_GROUP_MOST <= slot ==> \result == slot % SLOT_GROUP_MOST;
+  @*/
+static inline unsigned slot_in_group(unsigned slot)
+{
+    if (slot == 0 || slot >= SLOT_GROUP_MOST)
+        return slot % SLOT_GROUP_MOST;
+    return slot - slot_group_size(slot_group(slot));
 }
 
 /* The lowest free slot, which is the caller's then; SLOTS if there is none, or others were faster so often
@@ -86,6 +106,8 @@ static inline unsigned slots_take(slots *s)
                   @*/
                 for (; lowest != 1; lowest /= 2)
                     ++bit;
+                /*@ assert taken == (1 << bit) && 0 <= bit < SLOT_BITS; */
+                /*@ assert has(w * SLOT_BITS + bit); */
                 return w * SLOT_BITS + bit;
             }
             if (++losses == SLOT_LOSSES)

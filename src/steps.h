@@ -295,6 +295,27 @@ static inline void lanes_store_relaxed(resource *r, unsigned group, lane *value)
     atomic_store_explicit(&r->lanes[group], value, RELAXED);
 }
 
+/* LoadLanes. stale: a lane that has been opened meanwhile is not counted, and a run comes out larger. */
+static inline size_t opened_load_relaxed(const resource *r)
+{
+    TSMBR_BEFORE_STEP();
+    return atomic_load_explicit(&((resource *)r)->opened, RELAXED);
+}
+
+/* Count. */
+static inline void opened_add_relaxed(resource *r)
+{
+    TSMBR_BEFORE_STEP();
+    atomic_fetch_add_explicit(&r->opened, 1, RELAXED);
+}
+
+/* At rest: the caller's own synchronization carries it. */
+static inline void opened_store_relaxed(resource *r, size_t value)
+{
+    TSMBR_BEFORE_STEP();
+    atomic_store_explicit(&r->opened, value, RELAXED);
+}
+
 /* ---------------------------------------------------------------------------------- lane -- */
 
 /* LoadLane. stale: the owner reads what it wrote itself; slots_cas_acquire carries what an owner before

@@ -335,6 +335,46 @@ static void parts_of_chunks_are_larger_than_of_buffers(void **state)
     tsmbr_destroy(&r);
 }
 
+/* Each takes a slot and keeps it while the next ones do; the last one is alone on its resource. */
+typedef struct line_of_slots {
+    tsmbr_resource r;
+    size_t behind;
+} line_of_slots;
+
+static void alone_but_late(void *argument, size_t index)
+{
+    (void)index;
+    line_of_slots *all = argument;
+    for (int i = 0; i < 2; i++)
+        assert_non_null(tsmbr_allocate(&all->r, 1, 1));
+    if (all->behind-- != 0) {
+        run_threads(1, alone_but_late, all);
+        return;
+    }
+    assert_true(tsmbr_thread.slot >= 40);
+    tsmbr_resource r;
+    tsmbr_init(&r, &(tsmbr_config){.initial_size = 64 << 10});
+    size_t largest;
+    for (int round = 0; round < 2; round++) {
+        take_the_largest_run(&r, 64, &largest);
+        const chunk *c = head_load_acquire(resource_of(&r));
+        assert_null(c->prev);
+        assert_int_equal(largest, c->capacity / 64 * 8);
+        tsmbr_reset(&r, SIZE_MAX); /* it is the first one again */
+    }
+    tsmbr_destroy(&r);
+}
+
+static void a_late_thread_alone_has_what_a_first_one_has(void **state)
+{
+    (void)state;
+    line_of_slots all = {.behind = 40};
+    tsmbr_init(&all.r, &(tsmbr_config){.initial_size = 1 << 20});
+    run_threads(1, alone_but_late, &all);
+    assert_int_equal(all.behind, SIZE_MAX); /* the last one was there */
+    tsmbr_destroy(&all.r);
+}
+
 static void small_stays_small(void **state)
 {
     (void)state;
@@ -842,6 +882,7 @@ int main(void)
         cmocka_unit_test(eight_threads_one_after_the_other),
         cmocka_unit_test(fewer_lanes_take_larger_parts),
         cmocka_unit_test(parts_of_chunks_are_larger_than_of_buffers),
+        cmocka_unit_test(a_late_thread_alone_has_what_a_first_one_has),
         cmocka_unit_test(small_stays_small),
         cmocka_unit_test(the_first_chunk_serves_the_initial_size),
         cmocka_unit_test(shared_only_has_no_lanes),

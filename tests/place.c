@@ -227,11 +227,11 @@ static void runs_are_a_small_part_of_their_chunk(void **state)
     }
     for (size_t capacity = PLACE_LANES_FROM; capacity < 3 * PLACE_GROWTH_CAP; capacity += capacity / 97) {
         size_t part = capacity / PLACE_RUN_PART;
-        const size_t shares[] = {8, 8, 8, 2, 1, 1, 1, 1, 1, 1};
-        for (unsigned group = 0; group < sizeof shares / sizeof *shares; group++) {
-            assert_int_equal(place_run_part(capacity, false, group), shares[group] * part);
-            size_t lent = capacity <= PLACE_EQUAL_UP_TO ? 1 : shares[group];
-            assert_int_equal(place_run_part(capacity, true, group), lent * part);
+        const size_t shares[] = {8, 8, 8, 2, 2, 1, 1, 1};
+        for (size_t lanes = 0; lanes < sizeof shares / sizeof *shares; lanes++) {
+            assert_int_equal(place_run_part(capacity, false, lanes), shares[lanes] * part);
+            size_t lent = capacity <= PLACE_EQUAL_UP_TO ? 1 : shares[lanes];
+            assert_int_equal(place_run_part(capacity, true, lanes), lent * part);
         }
         size_t least = place_run(0, part), most = place_run(SIZE_MAX, part);
         assert_true(PLACE_RUN_LEAST <= least && least <= most && most <= PLACE_RUN_MOST);
@@ -246,15 +246,17 @@ static void runs_are_a_small_part_of_their_chunk(void **state)
         for (; run < most; steps++)
             run = place_run(2 * run, part);
         assert_true(steps <= 10);
+        assert_int_equal(place_table_part(capacity, true), part);
+        assert_int_equal(place_table_part(capacity, false), capacity / 12);
         size_t tables = place_tables(capacity);
-        assert_true(tables <= 1024 && tables <= part);
-        assert_true(tables >= 128 + 127); /* at least that of slot 0 */
+        assert_int_equal(tables, capacity / 12 < 17 * 128 ? capacity / 12 : 17 * 128);
+        assert_true(tables >= 8 * 128 + 127); /* at least those of the first slots */
     }
     assert_int_equal(place_run_part(PLACE_EQUAL_UP_TO, true, 1), PLACE_EQUAL_UP_TO / 64);
     assert_int_equal(place_run_part(PLACE_EQUAL_UP_TO + 1, true, 1), PLACE_EQUAL_UP_TO / 8);
     assert_int_equal(place_run(0, PLACE_LANES_FROM / PLACE_RUN_PART), PLACE_RUN_LEAST);
     assert_int_equal(place_run(SIZE_MAX, SIZE_MAX), PLACE_RUN_MOST);
-    assert_int_equal(place_tables(SIZE_MAX), 1024);
+    assert_int_equal(place_tables(SIZE_MAX), 17 * 128);
 }
 
 /* Eight blocks of the kind, padded at worst, fit in the run. */

@@ -41,9 +41,11 @@ static void groups_cover_the_slots(void **state)
     unsigned slot = 0;
     assert_int_equal(slot_group_size(0), 0);
     for (unsigned group = 1; group < SLOT_GROUPS; group++) {
-        assert_int_equal(slot_group_size(group), group == 1 ? 1 : slot);
-        for (unsigned i = 0; i < slot_group_size(group); i++, slot++)
+        assert_int_equal(slot_group_size(group), group == 1 ? 1 : slot < 32 ? slot : 32);
+        for (unsigned i = 0; i < slot_group_size(group); i++, slot++) {
             assert_int_equal(slot_group(slot), group);
+            assert_int_equal(slot_in_group(slot), i);
+        }
         assert_true(lane_table_bytes(group) >= slot_group_size(group) * sizeof(lane) + LANE_LINE - 1);
     }
     assert_int_equal(slot, SLOTS);
@@ -165,26 +167,40 @@ static void threads_beyond_the_slots_do_without(void **state)
     tsmbr_destroy(&s.r);
 }
 
+/* The least chunk in which a group's table is made, as the header has it. */
+static void require_tables_from(bool lent, const size_t *kibibytes)
+{
+    size_t capacity = PLACE_LANES_FROM;
+    for (unsigned group = 1; group < SLOT_GROUPS; group++) {
+        while (lane_table_bytes(group) > place_table_part(capacity, lent))
+            capacity += 1024;
+        assert_int_equal(capacity / 1024, kibibytes[group]);
+    }
+}
+
 /* A table that would be a large part of the chunk is not made. */
 static void small_chunks_have_few_tables(void **state)
 {
     (void)state;
     static seen_slots s;
-    const size_t from_kibibytes[SLOT_GROUPS] = {0,  16,  16,  24,  40,
-                                                72, 136, 264, 520, 1032}; /* so says the header */
-    for (unsigned group = 1; group < SLOT_GROUPS; group++) {
-        size_t least = lane_table_bytes(group) * PLACE_RUN_PART;
-        least = least < PLACE_LANES_FROM ? PLACE_LANES_FROM : least;
-        assert_int_equal((least + 1023) / 1024, from_kibibytes[group]);
-    }
-    for (size_t capacity = PLACE_LANES_FROM; capacity <= 1 << 20; capacity *= 4) {
+    require_tables_from(
+        true, (const size_t[SLOT_GROUPS]){0, 16, 16, 24, 40, 72, 136, 264, 264, 264, 264, 264, 264, 264});
+    require_tables_from(false, (const size_t[SLOT_GROUPS]){0, 16, 16, 16, 16, 16, 26, 50, 50, 50, 50, 50, 50, 50});
+    for (size_t i = 0, capacity = PLACE_LANES_FROM; capacity <= 1 << 20; capacity *= 1 + i % 2, i++) {
+        bool lent = i % 2 == 0;
         unsigned char *buffer = malloc(capacity);
-        tsmbr_init(&s.r, &(tsmbr_config){.buffer = buffer, .buffer_size = capacity});
+        tsmbr_config config = {.initial_size = capacity};
+        if (lent)
+            config = (tsmbr_config){.buffer = buffer, .buffer_size = capacity};
+        tsmbr_init(&s.r, &config);
         pthread_barrier_init(&s.all_have_one, NULL, 40);
         run_threads(40, hold_a_slot, &s);
         pthread_barrier_destroy(&s.all_have_one);
+        const chunk *c = head_load_acquire(resource_of(&s.r));
+        assert_null(c->prev);
+        assert_int_equal(c->allocation_size == 0, lent);
         for (unsigned group = 1; group < SLOT_GROUPS; group++) {
-            bool small = lane_table_bytes(group) <= capacity / PLACE_RUN_PART;
+            bool small = lane_table_bytes(group) <= place_table_part(c->capacity, lent);
             bool used = slot_group(1) <= group && group <= slot_group(40);
             assert_int_equal(lanes_load_acquire(resource_of(&s.r), group) != NULL, small && used);
         }

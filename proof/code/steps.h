@@ -504,6 +504,15 @@ static inline bool lanes_cas_release(resource *r, unsigned group, lane *desired)
 /*@ assigns \nothing; */
 static inline void lanes_store_relaxed(resource *r, unsigned group, lane *value);
 
+/*@ assigns \nothing; */
+static inline size_t opened_load_relaxed(const resource *r);
+
+/*@ assigns \nothing; */
+static inline void opened_add_relaxed(resource *r);
+
+/*@ assigns \nothing; */
+static inline void opened_store_relaxed(resource *r, size_t value);
+
 /* ---------------------------------------------------------------------------------- lane -- */
 
 /*@ requires l == mine;
@@ -541,13 +550,16 @@ static inline void lane_end_store_relaxed(lane *l, unsigned char *value);
 /* --------------------------------------------------------------------------------- slots -- */
 
 /*@ // Lanes in a group's table.
-  @ logic integer group_size(integer group) = group < 2 ? group : 1 << (group - 2);
+  @ logic integer group_size(integer group) =
+  @     group < 2 ? group : group <= 6 ? 1 << (group - 2) : SLOT_GROUP_MOST;
   @
   @ // A slot's group, and where in a table of the group its lane is.
   @ predicate lane_place(integer slot, integer group, integer offset) =
   @     (slot == 0 && group == 1 && offset == 0) ||
-  @     (2 <= group < SLOT_GROUPS && group_size(group) <= slot && slot < 2 * group_size(group) &&
-  @         offset == (slot - group_size(group)) * sizeof(lane));
+  @     (2 <= group <= 6 && group_size(group) <= slot && slot < 2 * group_size(group) &&
+  @         offset == (slot - group_size(group)) * sizeof(lane)) ||
+  @     (SLOT_GROUP_MOST <= slot < SLOTS && group == 6 + slot / SLOT_GROUP_MOST &&
+  @         offset == slot % SLOT_GROUP_MOST * sizeof(lane));
   @
   @ // This thread has the slot.
   @ predicate has(integer slot) =

@@ -118,6 +118,7 @@ static const struct {
       {offsetof(resource, reserved), "reserved"},
       {offsetof(resource, published), "published"},
       {offsetof(resource, large_weight), "large_weight"},
+      {offsetof(resource, opened), "opened"},
       {offsetof(resource, unused), "unused"},
       {offsetof(resource, lost), "lost"},
       {offsetof(resource, lanes[0]), "lanes[0]"},

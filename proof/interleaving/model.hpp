@@ -274,6 +274,7 @@ void library_begins();
 #define PLACE_RUN_MOST ((size_t)128)
 #define PLACE_RUN_PART ((size_t)16)
 #define PLACE_EQUAL_UP_TO ((size_t)0)
+#define PLACE_TABLE_PART ((size_t)16)
 #define LANE_LINE ((size_t)32)
 
 /* Looks are bounds on patience. Few of them reach every branch. */

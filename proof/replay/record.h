@@ -31,6 +31,7 @@ enum { INSTALL_LOOKS = 3, RESERVE_LOOKS = 6 };
 #define PLACE_RUN_MOST ((size_t)320)
 #define PLACE_RUN_PART ((size_t)4)
 #define PLACE_EQUAL_UP_TO ((size_t)0)
+#define PLACE_TABLE_PART ((size_t)4)
 
 #undef atomic_load_explicit
 #undef atomic_store_explicit

@@ -126,8 +126,13 @@ public:
         : upstream_{upstream_allocate_noexcept, upstream_deallocate,
                     upstream != nullptr ? upstream : std::pmr::get_default_resource()}
     {
-        const tsmbr_config config = {&upstream_,         wanted.initial_size, wanted.buffer,
-                                     wanted.buffer_size, wanted.limit,        wanted.flags};
+        tsmbr_config config = {}; // by name: a later version has more fields
+        config.upstream = &upstream_;
+        config.initial_size = wanted.initial_size;
+        config.buffer = wanted.buffer;
+        config.buffer_size = wanted.buffer_size;
+        config.limit = wanted.limit;
+        config.flags = wanted.flags;
         if (tsmbr_init(&wrapped_.resource, &config) != 0)
             throw_bad_alloc();
         wrapped_.otherwise = allocate_slow;

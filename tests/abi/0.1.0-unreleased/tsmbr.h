@@ -84,17 +84,18 @@
  *
  * A chunk of less than 16 KiB has no lanes: its blocks are carved one by one. In a larger one a lane's first run
  * is 256 bytes, or a 16th of its largest if that is more, and each further run is twice as large. The largest is
- * an 8th of the chunk where one or two threads have lanes, a 32nd where three or four have, a 64th with more, and
- * never over 2 MiB; for an explicit lane it is a 64th. What a lane has not used when its thread goes
- * on elsewhere stays unused until release, and is counted. At most 256 threads have lanes at a time, in all
- * resources together; others, and resources with TSMBR_SHARED_ONLY, take each block by a compare-and-swap. A
- * thread that ends leaves its lanes to the next one that begins. Fibers may move between threads, but not in the
- * middle of a call.
+ * a 64th of the chunk; but if that is no caller's buffer of up to 1 MiB, it is an 8th as long as the resource has
+ * at most two lanes in use, and a 32nd as long as it has at most four. For an explicit lane it is always a 64th.
+ * It is never over 2 MiB. What a lane has not used when its thread goes on elsewhere stays unused until release,
+ * and is counted. At most 256 threads have lanes at a time, in all resources together; others, and resources with
+ * TSMBR_SHARED_ONLY, take each block by a compare-and-swap. A thread that ends leaves its lanes to the next one
+ * that begins. Fibers may move between threads, but not in the middle of a call.
  *
  * Lanes stand in tables that the process's threads share in the order in which they came, and a table is made only
- * in a chunk of which it is at most the 64th part. So threads 1 and 2 get a lane in chunks from 16 KiB on, 3 and 4
- * from 24 KiB, 5 to 8 from 40, 9 to 16 from 72, 17 to 32 from 136, 33 to 64 from 264, 65 to 128 from 520, and
- * later ones from 1032 KiB. A late thread has no lane in smaller chunks, though it may be alone on its resource.
+ * in a chunk of which it is at most the 12th part, in a caller's buffer the 64th. So threads 1 to 16 get a lane in
+ * chunks from 16 KiB on, 17 to 32 from 26 KiB, and later ones from 50 KiB; in a caller's buffer 1 and 2 from 16
+ * KiB on, 3 and 4 from 24, 5 to 8 from 40, 9 to 16 from 72, 17 to 32 from 136, and later ones from 264 KiB. A late
+ * thread has no lane in smaller chunks, though it may be alone on its resource.
  *
  * Signal handlers: tsmbr_try_allocate may be called anywhere, but not on a resource on which the handler's own
  * thread is inside init, destroy, release, reset or reserve, cleanups aside. A handler that has interrupted its
@@ -145,7 +146,11 @@
  * allocation while release, reset, reserve or destroy runs in another thread, and these at the same time; use
  * after destroy, destroying twice; a resource that was copied or moved; an explicit lane used by two threads at
  * once, after it was closed, or after a reset without being opened again; memory that is no block, to try_resize
- * and reallocate; a cleanup that releases its resource. Not every such mistake is seen in every run.
+ * and reallocate; a cleanup that releases its resource. Not every such mistake is seen in every run: where two
+ * calls must meet, they may pass each other; and of what is passed as a block it is seen whether it lies in bytes
+ * that are handed out now, not whose they are, so that for a pointer into a block, or to a block of before a reset
+ * whose bytes are another's by now, AddressSanitizer and Valgrind are the tools (with TSMBR_NO_RECYCLE and
+ * TSMBR_RED_ZONES).
  *
  * Built for AddressSanitizer or MemorySanitizer, or with TSMBR_VALGRIND, the library tells the tool which bytes of
  * chunks and callers' buffers are blocks: a block ends with tsmbr_deallocate, with reset and with release, and is
