@@ -49,8 +49,10 @@ typedef struct chunk {
 #define SLOT_BITS (CHAR_BIT * (unsigned)sizeof(size_t))
 #define SLOTS 256u
 #define SLOT_WORDS (SLOTS / SLOT_BITS)
-#define SLOT_GROUPS 14
+/* Groups up to this one are twice as large as the one before, later ones as large as can be. */
+#define SLOT_DOUBLING 6u
 #define SLOT_GROUP_MOST 32u
+#define SLOT_GROUPS (SLOT_DOUBLING + SLOTS / SLOT_GROUP_MOST)
 #define SLOT_LOSSES 16u
 
 /* Which slots are taken, a bit each. */

@@ -26,13 +26,13 @@
   @ ensures \result < SLOT_GROUPS;
   @ ensures slot == 0 ==> \result == 1;
   @ ensures 0 < slot < SLOT_GROUP_MOST ==>
-  @     2 <= \result <= 6 && group_size(\result) <= slot && slot < 2 * group_size(\result);
-  @ ensures SLOT_GROUP_MOST <= slot ==> \result == 6 + slot / SLOT_GROUP_MOST;
+  @     2 <= \result <= SLOT_DOUBLING && group_size(\result) <= slot && slot < 2 * group_size(\result);
+  @ ensures SLOT_GROUP_MOST <= slot ==> \result == SLOT_DOUBLING + slot / SLOT_GROUP_MOST;
   @*/
 static inline unsigned slot_group(unsigned slot)
 {
     if (slot >= SLOT_GROUP_MOST)
-        return 6 + slot / SLOT_GROUP_MOST;
+        return SLOT_DOUBLING + slot / SLOT_GROUP_MOST;
     unsigned group = 1;
     /*@ loop invariant halved(\at(slot, Pre), slot, group);
       @ loop assigns slot, group;
@@ -51,7 +51,7 @@ static inline unsigned slot_group(unsigned slot)
   @*/
 static inline unsigned slot_group_size(unsigned group)
 {
-    if (group > 6)
+    if (group > SLOT_DOUBLING)
         return SLOT_GROUP_MOST;
     /*@ assert 2 <= group ==> 1 <= (1 << (group - 2)) <= 16; */
     return group < 2 ? group : 1u << (group - 2);
@@ -62,7 +62,7 @@ static inline unsigned slot_group_size(unsigned group)
   @ assigns \nothing;
   @ ensures slot == 0 ==> \result == 0;
   @ ensures 0 < slot < SLOT_GROUP_MOST ==>
-  @     \exists integer group; 2 <= group <= 6 && group_size(group) <= slot < 2 * group_size(group) &&
+  @     \exists integer group; 2 <= group <= SLOT_DOUBLING && group_size(group) <= slot < 2 * group_size(group) &&
   @     \result == slot - group_size(group);
   @ ensures SLOT_GROUP_MOST <= slot ==> \result == slot % SLOT_GROUP_MOST;
   @*/

@@ -551,14 +551,14 @@ static inline void lane_end_store_relaxed(lane *l, unsigned char *value);
 
 /*@ // Lanes in a group's table.
   @ logic integer group_size(integer group) =
-  @     group < 2 ? group : group <= 6 ? 1 << (group - 2) : SLOT_GROUP_MOST;
+  @     group < 2 ? group : group <= SLOT_DOUBLING ? 1 << (group - 2) : SLOT_GROUP_MOST;
   @
   @ // A slot's group, and where in a table of the group its lane is.
   @ predicate lane_place(integer slot, integer group, integer offset) =
   @     (slot == 0 && group == 1 && offset == 0) ||
-  @     (2 <= group <= 6 && group_size(group) <= slot && slot < 2 * group_size(group) &&
+  @     (2 <= group <= SLOT_DOUBLING && group_size(group) <= slot && slot < 2 * group_size(group) &&
   @         offset == (slot - group_size(group)) * sizeof(lane)) ||
-  @     (SLOT_GROUP_MOST <= slot < SLOTS && group == 6 + slot / SLOT_GROUP_MOST &&
+  @     (SLOT_GROUP_MOST <= slot < SLOTS && group == SLOT_DOUBLING + slot / SLOT_GROUP_MOST &&
   @         offset == slot % SLOT_GROUP_MOST * sizeof(lane));
   @
   @ // This thread has the slot.
