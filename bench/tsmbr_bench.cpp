@@ -286,12 +286,13 @@ public:
         const std::shared_future<void> end = end_.get_future().share();
         for (unsigned i = 0; i < count; ++i) {
             std::promise<void> begun;
-            threads_.emplace_back([&begun, end] {
+            const std::future<void> has_begun = begun.get_future();
+            threads_.emplace_back([begun = std::move(begun), end]() mutable {
                 want_a_lane();
                 begun.set_value();
                 end.wait();
             });
-            begun.get_future().wait();
+            has_begun.wait();
         }
     }
     earlier_threads(const earlier_threads &) = delete;

@@ -254,15 +254,15 @@ static lane *lane_make(resource *r, const chunk *c, const thread_state *thread, 
     return lane_in(table, thread);
 }
 
-/* What a lane may take of c at once, at most: the more, the fewer lanes have taken something since the last reset.
- * One that takes its first run is not counted yet, and a run that was taken while there were few is kept. */
+/* What a lane may take of c at once, at most: the more, the fewer lanes have had a run since the last reset. One
+ * that takes its first is not counted yet, and a run that was taken while there were few is kept. */
 /*@ requires \valid_read(c);
   @ assigns \nothing;
   @ ensures \result <= c->capacity;
   @*/
 static size_t lane_part(const resource *r, const chunk *c)
 {
-    return place_run_part(c->capacity, chunk_is_lent(c), opened_load_relaxed(r));
+    return place_run_part(c->capacity, chunk_is_lent(c), lanes_used_load_relaxed(r));
 }
 
 void *tsmbr_lane_serve(resource *r, chunk *c, size_t bytes, size_t alignment, bool may_take, size_t *lost)
@@ -277,12 +277,12 @@ void *tsmbr_lane_serve(resource *r, chunk *c, size_t bytes, size_t alignment, bo
     lane *l = has_slot ? lane_make(r, c, thread, spare, lost) : NULL;
     if (l != NULL) {
         tsmbr_lane run = lane_open(l);
-        bool is_first = run.next_bytes == 0;
+        bool has_run = run.end != NULL;
         block = run_bump(&run, bytes, alignment); /* zero bytes come here with room left */
         if (block == NULL)
             block = tsmbr_run_refill(r, c, &run, lane_part(r, c), bytes, alignment, lost);
-        if (is_first && run.next_bytes != 0)
-            opened_add_relaxed(r);
+        if (!has_run && run.end != NULL)
+            lanes_used_add_relaxed(r);
         lane_close(l, &run);
     } else {
         block = chunk_carve(c, bytes, alignment, CHUNK_INSIST, lost);

@@ -87,13 +87,13 @@ typedef struct cleanup {
 /* What is in a tsmbr_resource's bytes. The groups stand more than a line apart, wherever the
  * resource stands, so that a hot word of one never shares a line with another group. */
 typedef struct resource {
-    /* Read by every call, written when a table, a chunk or a cleanup arrives. The lanes first, as gcc adds an
-     * offset to the index of an atomic field by an instruction. */
+    /* Read by every call, written when a table, a lane, a chunk or a cleanup arrives. The lanes first, as gcc adds
+     * an offset to the index of an atomic field by an instruction. */
     TSMBR_ATOMIC(lane *) lanes[SLOT_GROUPS]; /* by group of slots: a table; NULL: none; [0]: NULL */
     TSMBR_ATOMIC(chunk *) head;              /* the current chunk; NULL before the first */
     TSMBR_ATOMIC(chunk *) large;             /* the newest chunk for one large block; NULL: none */
     TSMBR_ATOMIC(cleanup *) cleanups;        /* latest registered; NULL: none */
-    TSMBR_ATOMIC(size_t) opened;             /* lanes that have taken something */
+    TSMBR_ATOMIC(size_t) lanes_used;         /* lanes of tables that have had a run since the last reset */
 
     /* Constant from init to destroy; all-zero means every default. */
     const tsmbr_upstream *upstream; /* NULL: the system upstream */
@@ -120,6 +120,7 @@ typedef struct resource {
 #ifndef TSMBR_LAYOUT_FREE /* a checker's atomics may be larger */
 _Static_assert(sizeof(chunk) <= PLACE_RECORD, "a chunk record fits its place");
 _Static_assert(sizeof(lane) == LANE_LINE, "lanes do not share lines");
+_Static_assert(SLOT_GROUP_MOST *LANE_LINE + LANE_LINE - 1 <= PLACE_TABLE_MOST, "no table is larger");
 _Static_assert(sizeof(resource) <= sizeof(tsmbr_resource), "the public type has room for the private one");
 _Static_assert(_Alignof(resource) <= _Alignof(tsmbr_resource), "and its alignment");
 _Static_assert(sizeof(size_t) == sizeof(uintptr_t), "addresses are counted in size_t");

@@ -109,7 +109,7 @@ void CORE(tsmbr_reset)(tsmbr_resource *self, size_t keep_bytes)
     /* The tables lie in chunks, whose blocks are forgotten. */
     for (unsigned group = 1; group < SLOT_GROUPS; group++)
         lanes_store_relaxed(r, group, NULL);
-    opened_store_relaxed(r, 0);
+    lanes_used_store_relaxed(r, 0);
     unused_store_relaxed(r, 0);
     errno = saved_errno;
 }

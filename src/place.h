@@ -41,7 +41,8 @@
 /* What part of a chunk of the upstream's a table of lanes may be. */
 #define PLACE_TABLE_PART ((size_t)12)
 #endif
-#define PLACE_TABLES_MOST ((size_t)17 * 128)
+/* No table of lanes is larger: layout.h checks that. */
+#define PLACE_TABLE_MOST ((size_t)33 * 128)
 #define PLACE_LANES_FROM (PLACE_RUN_LEAST * PLACE_RUN_PART)
 
 /*@ assigns \nothing;
@@ -212,7 +213,8 @@ static inline bool place_shares(size_t need, size_t total)
 }
 
 /* What a lane may take at once, at most, of a chunk of so much capacity, lent by the caller or not, if so many
- * lanes have taken something: so few bytes that what they all leave unused is a small part of the chunk. */
+ * lanes have had a run: so few bytes that what they all leave unused is a part of the chunk, of a lent one a small
+ * part. */
 /*@ assigns \nothing;
   @ ensures \result == capacity / PLACE_RUN_PART *
   @     (lent && capacity <= PLACE_EQUAL_UP_TO || 4 < lanes ? 1 : 2 < lanes ? 2 : 8);
@@ -252,18 +254,18 @@ static inline size_t place_run(size_t wanted, size_t part)
     return wanted < least ? least : wanted < most ? wanted : most;
 }
 
-/* What the tables of a chunk's first lanes take from it, at most: those of the process's first eight threads, or
- * that of one of the first 32. More threads take more. */
+/* What a thread's table takes, at most, from a chunk of the upstream's that has so much capacity besides. It may
+ * be the 12th part of the whole, which is the 11th of the rest. More threads take more. */
 /*@ assigns \nothing;
-  @ ensures \result <= capacity / PLACE_TABLE_PART && \result <= PLACE_TABLES_MOST;
+  @ ensures \result <= capacity / (PLACE_TABLE_PART - 1) && \result <= PLACE_TABLE_MOST;
   @ ensures \result == 0 <==> capacity < PLACE_LANES_FROM;
   @*/
 static inline size_t place_tables(size_t capacity)
 {
     if (capacity < PLACE_LANES_FROM)
         return 0;
-    size_t part = capacity / PLACE_TABLE_PART;
-    return part < PLACE_TABLES_MOST ? part : PLACE_TABLES_MOST;
+    size_t part = capacity / (PLACE_TABLE_PART - 1);
+    return part < PLACE_TABLE_MOST ? part : PLACE_TABLE_MOST;
 }
 
 /* Whether a block is so small that a run of `run` bytes serves many of its kind. */

@@ -18,7 +18,7 @@
  *   LoadLane            Bump                       a block taken from a lane
  *                       ExtendWon ExtendLost       a lane made longer in place
  *                       CloseWon CloseLost         a lane's rest given back
- *   LoadLanes           OpenWon OpenLost           a table of lanes joined
+ *   LoadLanes           OpenWon OpenLost           a table of lanes joined; how many lanes are in use
  *   LoadSlots           TakeWon TakeLost           a slot taken by a thread
  *   Give                                           and given back by one that ends
  *   LoadPublished LoadWeight Count                 counters, by which sizes and patience are chosen
@@ -295,25 +295,25 @@ static inline void lanes_store_relaxed(resource *r, unsigned group, lane *value)
     atomic_store_explicit(&r->lanes[group], value, RELAXED);
 }
 
-/* LoadLanes. stale: a lane that has been opened meanwhile is not counted, and a run comes out larger. */
-static inline size_t opened_load_relaxed(const resource *r)
+/* LoadLanes. stale: a lane that has got a run meanwhile is not counted, and a run comes out larger. */
+static inline size_t lanes_used_load_relaxed(const resource *r)
 {
     TSMBR_BEFORE_STEP();
-    return atomic_load_explicit(&((resource *)r)->opened, RELAXED);
+    return atomic_load_explicit(&((resource *)r)->lanes_used, RELAXED);
 }
 
 /* Count. */
-static inline void opened_add_relaxed(resource *r)
+static inline void lanes_used_add_relaxed(resource *r)
 {
     TSMBR_BEFORE_STEP();
-    atomic_fetch_add_explicit(&r->opened, 1, RELAXED);
+    atomic_fetch_add_explicit(&r->lanes_used, 1, RELAXED);
 }
 
 /* At rest: the caller's own synchronization carries it. */
-static inline void opened_store_relaxed(resource *r, size_t value)
+static inline void lanes_used_store_relaxed(resource *r, size_t value)
 {
     TSMBR_BEFORE_STEP();
-    atomic_store_explicit(&r->opened, value, RELAXED);
+    atomic_store_explicit(&r->lanes_used, value, RELAXED);
 }
 
 /* ---------------------------------------------------------------------------------- lane -- */

@@ -314,7 +314,7 @@ static void fewer_lanes_take_larger_parts(void **state)
     fixed_close(&f);
 }
 
-/* A chunk of the upstream's is not all there is, so what lanes leave of it matters less than how often they come.
+/* A chunk of the upstream's is seldom all there is: what lanes leave of it matters less than how often they come.
  */
 static void parts_of_chunks_are_larger_than_of_buffers(void **state)
 {
@@ -335,31 +335,60 @@ static void parts_of_chunks_are_larger_than_of_buffers(void **state)
     tsmbr_destroy(&r);
 }
 
-/* Each takes a slot and keeps it while the next ones do; the last one is alone on its resource. */
-typedef struct line_of_slots {
+/* Each thread calls `each`, and keeps what it has, its slot, too, while the next ones do the same; the last one
+ * goes on by itself. */
+typedef struct queue {
     tsmbr_resource r;
+    void (*each)(tsmbr_resource *r);
+    void (*last)(tsmbr_resource *r);
     size_t behind;
-} line_of_slots;
+} queue;
 
-static void alone_but_late(void *argument, size_t index)
+static void call_and_wait(void *argument, size_t index)
 {
     (void)index;
-    line_of_slots *all = argument;
-    for (int i = 0; i < 2; i++)
-        assert_non_null(tsmbr_allocate(&all->r, 1, 1));
-    if (all->behind-- != 0) {
-        run_threads(1, alone_but_late, all);
+    queue *q = argument;
+    if (q->behind == 0) {
+        q->last(&q->r);
         return;
     }
-    assert_true(tsmbr_thread.slot >= 40);
+    q->each(&q->r);
+    q->behind--;
+    run_threads(1, call_and_wait, q);
+}
+
+static void run_queue(size_t threads, size_t size, void (*each)(tsmbr_resource *), void (*last)(tsmbr_resource *))
+{
+    queue q = {.each = each, .last = last, .behind = threads};
+    tsmbr_init(&q.r, &(tsmbr_config){.initial_size = size});
+    run_threads(1, call_and_wait, &q);
+    assert_int_equal(q.behind, 0);
+    tsmbr_destroy(&q.r);
+}
+
+static void take_a_lane(tsmbr_resource *r)
+{
+    for (int i = 0; i < 2; i++)
+        assert_non_null(tsmbr_allocate(r, 1, 1));
+    assert_non_null(lane_mine(resource_of(r), &tsmbr_thread));
+}
+
+static void require_largest_parts(tsmbr_resource *r)
+{
+    size_t largest;
+    take_the_largest_run(r, 64, &largest);
+    const chunk *c = head_load_acquire(resource_of(r));
+    assert_null(c->prev);
+    assert_int_equal(largest, c->capacity / 64 * 8);
+}
+
+static void go_on_alone_but_late(tsmbr_resource *others)
+{
+    (void)others;
     tsmbr_resource r;
     tsmbr_init(&r, &(tsmbr_config){.initial_size = 64 << 10});
-    size_t largest;
-    for (int round = 0; round < 2; round++) {
-        take_the_largest_run(&r, 64, &largest);
-        const chunk *c = head_load_acquire(resource_of(&r));
-        assert_null(c->prev);
-        assert_int_equal(largest, c->capacity / 64 * 8);
+    for (int round = 0; round < 4; round++) {
+        require_largest_parts(&r);
         tsmbr_reset(&r, SIZE_MAX); /* it is the first one again */
     }
     tsmbr_destroy(&r);
@@ -368,11 +397,21 @@ static void alone_but_late(void *argument, size_t index)
 static void a_late_thread_alone_has_what_a_first_one_has(void **state)
 {
     (void)state;
-    line_of_slots all = {.behind = 40};
-    tsmbr_init(&all.r, &(tsmbr_config){.initial_size = 1 << 20});
-    run_threads(1, alone_but_late, &all);
-    assert_int_equal(all.behind, SIZE_MAX); /* the last one was there */
-    tsmbr_destroy(&all.r);
+    run_queue(40, 1 << 20, take_a_lane, go_on_alone_but_late);
+}
+
+static void take_a_block_too_large_for_a_run(tsmbr_resource *r)
+{
+    for (int i = 0; i < 2; i++)
+        assert_non_null(tsmbr_allocate(r, 8 << 10, 1));
+    tsmbr_lane run = lane_of(r);
+    assert_null(run.end);
+}
+
+static void lanes_without_a_run_do_not_count(void **state)
+{
+    (void)state;
+    run_queue(6, 1 << 20, take_a_block_too_large_for_a_run, require_largest_parts);
 }
 
 static void small_stays_small(void **state)
@@ -407,9 +446,9 @@ static void first_chunk_serves(watch *w, size_t size, size_t each)
 
 /* initial_size is what one thread's blocks may add up to, whatever its lanes take: also where rounding alone makes
  * the chunk so large that it has any. */
-static void the_first_chunk_serves_the_initial_size(void **state)
+static void require_initial_sizes(tsmbr_resource *others)
 {
-    (void)state;
+    (void)others;
     watch w;
     watch_open(&w);
     for (size_t size = 1000; size < 3 << 20; size += size / 3)
@@ -417,6 +456,14 @@ static void the_first_chunk_serves_the_initial_size(void **state)
     for (size_t size = PLACE_LANES_FROM - 64; size <= PLACE_LANES_FROM; size++)
         first_chunk_serves(&w, size, 1);
     watch_close(&w);
+}
+
+static void the_first_chunk_serves_the_initial_size(void **state)
+{
+    (void)state;
+    require_initial_sizes(NULL);
+    for (size_t earlier = 10; earlier <= 40; earlier += 15) /* one of each size of table */
+        run_queue(earlier, 1 << 20, take_a_lane, require_initial_sizes);
 }
 
 /* ------------------------------------------------------------------------- where lanes are off -- */
@@ -883,6 +930,7 @@ int main(void)
         cmocka_unit_test(fewer_lanes_take_larger_parts),
         cmocka_unit_test(parts_of_chunks_are_larger_than_of_buffers),
         cmocka_unit_test(a_late_thread_alone_has_what_a_first_one_has),
+        cmocka_unit_test(lanes_without_a_run_do_not_count),
         cmocka_unit_test(small_stays_small),
         cmocka_unit_test(the_first_chunk_serves_the_initial_size),
         cmocka_unit_test(shared_only_has_no_lanes),

@@ -53,8 +53,8 @@ static void live(void *argument, size_t index)
 }
 
 /* One chunk of half a MiB holds a byte for each thread, the tables, and a run for each slot, the 1024th part at
- * first, then twice as much whenever one is used up: a slot is handed on with what is left of its run. Five bytes
- * that each of a hundred thousand threads left behind would not go in there. */
+ * first, more for the first four, then twice as much whenever one is used up: a slot is handed on with what is
+ * left of its run. Five bytes that each of a hundred thousand threads left behind would not go in there. */
 static void assert_nothing_left_behind(size_t threads)
 {
     tsmbr_statistics s;

@@ -249,14 +249,24 @@ static void runs_are_a_small_part_of_their_chunk(void **state)
         assert_int_equal(place_table_part(capacity, true), part);
         assert_int_equal(place_table_part(capacity, false), capacity / 12);
         size_t tables = place_tables(capacity);
-        assert_int_equal(tables, capacity / 12 < 17 * 128 ? capacity / 12 : 17 * 128);
-        assert_true(tables >= 8 * 128 + 127); /* at least those of the first slots */
+        assert_int_equal(tables, capacity / 11 < 33 * 128 ? capacity / 11 : 33 * 128);
     }
     assert_int_equal(place_run_part(PLACE_EQUAL_UP_TO, true, 1), PLACE_EQUAL_UP_TO / 64);
     assert_int_equal(place_run_part(PLACE_EQUAL_UP_TO + 1, true, 1), PLACE_EQUAL_UP_TO / 8);
     assert_int_equal(place_run(0, PLACE_LANES_FROM / PLACE_RUN_PART), PLACE_RUN_LEAST);
     assert_int_equal(place_run(SIZE_MAX, SIZE_MAX), PLACE_RUN_MOST);
-    assert_int_equal(place_tables(SIZE_MAX), 17 * 128);
+    assert_int_equal(place_tables(SIZE_MAX), 33 * 128);
+}
+
+/* What is set aside for a table is enough for any that is made then: its place makes the chunk larger, too. */
+static void tables_fit_in_what_is_set_aside(void **state)
+{
+    (void)state;
+    for (size_t bytes = 1; bytes < 70000; bytes++) {
+        size_t aside = place_tables(bytes + PLACE_LINE - 1), most = bytes + aside + PLACE_LINE - 1;
+        for (size_t lanes = 1; lanes <= 32 && PLACE_LANES_FROM <= most; lanes *= 2)
+            assert_true(lanes * 128 + 127 > place_table_part(most, false) || lanes * 128 + 127 <= aside);
+    }
 }
 
 /* Eight blocks of the kind, padded at worst, fit in the run. */
@@ -288,6 +298,7 @@ int main(void)
         cmocka_unit_test(bump_agrees_with_fit),
         cmocka_unit_test(bump_does_not_wrap),
         cmocka_unit_test(runs_are_a_small_part_of_their_chunk),
+        cmocka_unit_test(tables_fit_in_what_is_set_aside),
         cmocka_unit_test(runs_serve_what_is_small),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -347,7 +347,7 @@ TEST(initial_size, is_not_overdone)
         checking_upstream up;
         pool_type pool(size, &up);
         take(pool, 1, 1);
-        EXPECT_LE(up.sizes().at(0), size + 4096) << size;
+        EXPECT_LE(up.sizes().at(0), size + 8192) << size;
     }
 }
 

@@ -505,13 +505,13 @@ static inline bool lanes_cas_release(resource *r, unsigned group, lane *desired)
 static inline void lanes_store_relaxed(resource *r, unsigned group, lane *value);
 
 /*@ assigns \nothing; */
-static inline size_t opened_load_relaxed(const resource *r);
+static inline size_t lanes_used_load_relaxed(const resource *r);
 
 /*@ assigns \nothing; */
-static inline void opened_add_relaxed(resource *r);
+static inline void lanes_used_add_relaxed(resource *r);
 
 /*@ assigns \nothing; */
-static inline void opened_store_relaxed(resource *r, size_t value);
+static inline void lanes_used_store_relaxed(resource *r, size_t value);
 
 /* ---------------------------------------------------------------------------------- lane -- */
 

@@ -79,7 +79,7 @@ bool commutes(const void *address, use u)
     if (contended[word])
         return false;
     /* Only of counters nobody wants to know what an addition found. */
-    if (u == ADD && (address < &r->reserved || address > &r->lost))
+    if (u == ADD && address != &r->lanes_used && (address < &r->reserved || address > &r->lost))
         u = WRITE;
     unsigned char(&by)[3] = now.uses[word];
     by[u] |= 1u << rl::thread_index();
@@ -118,7 +118,7 @@ static const struct {
       {offsetof(resource, reserved), "reserved"},
       {offsetof(resource, published), "published"},
       {offsetof(resource, large_weight), "large_weight"},
-      {offsetof(resource, opened), "opened"},
+      {offsetof(resource, lanes_used), "lanes_used"},
       {offsetof(resource, unused), "unused"},
       {offsetof(resource, lost), "lost"},
       {offsetof(resource, lanes[0]), "lanes[0]"},

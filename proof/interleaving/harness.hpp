@@ -351,7 +351,8 @@ static void zero(model::word<T> &w)
 static void zero_resource()
 {
     zero(r->head), zero(r->large), zero(r->cleanups), zero(r->buffer.next);
-    zero(r->reserved), zero(r->published), zero(r->large_weight), zero(r->opened), zero(r->unused), zero(r->lost);
+    zero(r->reserved), zero(r->published), zero(r->large_weight), zero(r->lanes_used), zero(r->unused),
+        zero(r->lost);
     for (unsigned group = 0; group < SLOT_GROUPS; group++)
         zero(r->lanes[group]);
     r->buffer.allocation_ptr = NULL, r->buffer.prev = NULL, r->buffer.follow = NULL;

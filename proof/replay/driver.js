@@ -48,7 +48,7 @@
     switch (kind) {
     case "load": {
       if (what === "large_weight" || what === "published") return S.create_ReadCounter(what === "large_weight");
-      if (what === "lanes" || what === "opened") return S.create_LoadBeside(R.Beside.create_TableWord());
+      if (what === "lanes" || what === "lanes_used") return S.create_LoadBeside(R.Beside.create_TableWord());
       if (what === "slots") return S.create_LoadBeside(R.Beside.create_SlotsWord());
       if (/^lane_/.test(what)) return S.create_LoadOfLane(what === "lane_end", nat(rest[0]));
       const [word, [value]] = accessed(what, rest);

@@ -1,7 +1,7 @@
 /* record.c - the trace, one line an access or a call, to stdout.
  *
  *    THREAD load  WORD [CHUNK] VALUE             WORD: head large cleanups reserved next weight published,
- *                                                lane_cursor lane_end lanes opened slots
+ *                                                lane_cursor lane_end lanes_used lanes slots
  *    THREAD cas   WORD [CHUNK] EXPECTED FOUND DESIRED [FIELDS of the chunk DESIRED]
  *    THREAD store WORD [CHUNK] VALUE
  *    THREAD cas   lanes | slots SLOT             1: won; the slot, from 1 on, 0: lost
@@ -95,9 +95,9 @@ static bool is_word(const char *step, const char *word)
 
 static void line(const char *kind, const char *step, const volatile void *word)
 {
-    static const char *const words[] = {"next",     "head",      "large_weight", "large",       "cleanups",
-                                        "reserved", "published", "lost",         "lane_cursor", "lane_end",
-                                        "lanes",    "slots",     "opened",       NULL};
+    static const char *const words[] = {"next",       "head",      "large_weight", "large",       "cleanups",
+                                        "reserved",   "published", "lost",         "lane_cursor", "lane_end",
+                                        "lanes_used", "lanes",     "slots",        NULL};
     const char *const *w = words;
     while (*w != NULL && !is_word(step, *w))
         ++w;

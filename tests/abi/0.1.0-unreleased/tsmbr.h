@@ -84,12 +84,14 @@
  *
  * A chunk of less than 16 KiB has no lanes: its blocks are carved one by one. In a larger one a lane's first run
  * is 256 bytes, or a 16th of its largest if that is more, and each further run is twice as large. The largest is
- * a 64th of the chunk; but if that is no caller's buffer of up to 1 MiB, it is an 8th as long as the resource has
- * at most two lanes in use, and a 32nd as long as it has at most four. For an explicit lane it is always a 64th.
- * It is never over 2 MiB. What a lane has not used when its thread goes on elsewhere stays unused until release,
- * and is counted. At most 256 threads have lanes at a time, in all resources together; others, and resources with
- * TSMBR_SHARED_ONLY, take each block by a compare-and-swap. A thread that ends leaves its lanes to the next one
- * that begins. Fibers may move between threads, but not in the middle of a call.
+ * a 64th of the chunk; but if that is no caller's buffer of up to 1 MiB, it is an 8th as long as no more than two
+ * threads' lanes have had a run of the resource since its last reset, and a 32nd as long as no more than four
+ * have. For an explicit lane it is always a 64th. It is never over 2 MiB. What a lane has not used when its thread
+ * goes on elsewhere stays unused until release, and is counted; so does the table of a thread that makes one when
+ * another has just made it, which happens where threads of one table all begin at once. At most 256 threads have
+ * lanes at a time, in all resources together; others, and resources with TSMBR_SHARED_ONLY, take each block by a
+ * compare-and-swap. A thread that ends leaves its lanes to the next one that begins. Fibers may move between
+ * threads, but not in the middle of a call.
  *
  * Lanes stand in tables that the process's threads share in the order in which they came, and a table is made only
  * in a chunk of which it is at most the 12th part, in a caller's buffer the 64th. So threads 1 to 16 get a lane in
