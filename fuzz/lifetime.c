@@ -207,7 +207,8 @@ void lifetime_reserve(actor *a, unsigned resource, size_t bytes)
     }
     REQUIRE_THAT(result == ENOMEM && errno == ENOMEM, "reserve: %d with errno %d", result, errno);
     REQUIRE_THAT(s->seen.reserved_bytes == was.reserved_bytes, "a refused reserve has changed something");
-    size_t most = bytes < SIZE_MAX - 4096 ? bytes + 4096 : SIZE_MAX;
+    enum { BESIDES = 33 * 128 + 128 }; /* a table of lanes, the record and its place */
+    size_t most = bytes < SIZE_MAX - BESIDES ? bytes + BESIDES : SIZE_MAX;
     bool reason =
         !s->watched || most > PTRDIFF_MAX || s->supply.least_refused <= most || (s->limit != 0 && room < most);
     REQUIRE_THAT(reason, "reserve of %zu bytes refused without a reason", bytes);
