@@ -380,11 +380,12 @@ TSMBR_API const tsmbr_upstream *tsmbr_upstream_resource(const tsmbr_resource *re
  * Threads: any, at once.
  * Progress: wait-free where this thread's lane has room; else lock-free, the upstream and a first lane aside.
  * Ordering: none. Pass the pointer to another thread by the program's own synchronization.
- * Cost: with room in the lane, a look at thread-local words, align, compare, store, no atomic
- * read-modify-write; else one compare-and-swap, which serves up to some thousand blocks to come; at a
- * chunk's end one upstream call and one more compare-and-swap. A request that would take over a quarter of the
- * next chunk gets a chunk of its own, and the current one, if there is one, stays; after reset, one of the kept
- * chunks, found in time linear in the number of those. */
+ * Cost: with room in the lane, a look at thread-local words, which is a call of the system's on Windows and in a
+ * shared library over another C library than GNU's, align, compare, store, no atomic read-modify-write; else one
+ * compare-and-swap, which serves up to some thousand blocks to come; at a chunk's end one upstream call and one
+ * more compare-and-swap. A request that would take over a quarter of the next chunk gets a chunk of its own, and
+ * the current one, if there is one, stays; after reset, one of the kept chunks, found in time linear in the number
+ * of those. */
 TSMBR_API TSMBR_MUST_USE TSMBR_ALIGNED_BY(3) void *tsmbr_allocate(tsmbr_resource *resource, size_t bytes,
                                                                   size_t alignment);
 

@@ -31,8 +31,8 @@
 
 /* Bytes that a lane takes at once: from the least to the most, a huge page, so that threads seldom meet in one;
  * and no more than a chunk's 64th part, or more of it where there are few lanes. But a caller's buffer of up to
- * PLACE_EQUAL_UP_TO may be all there is, and eight lanes leave less than an eighth of it unused, whoever came
- * first, if no blocks shrink. */
+ * PLACE_EQUAL_UP_TO may be all there is, and eight lanes have less than an eighth of it, whoever came first, if
+ * no blocks shrink; besides, a run that is replaced leaves less than a block. */
 #ifndef PLACE_RUN_LEAST /* a checker may want lanes in small chunks */
 #define PLACE_RUN_LEAST ((size_t)256)
 #define PLACE_RUN_MOST ((size_t)2 << 20)

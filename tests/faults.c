@@ -471,42 +471,49 @@ static void crowd_settled(crowd *c)
         assert_non_null(tsmbr_allocate(&c->r, room, 1));
 }
 
-/* The k-th call of the upstream fails, whichever thread makes it: by threads' lanes and explicit ones, in growth
- * by reallocate, for a cleanup; without a limit, under one that is wide, and under one that is reached. */
+/* The k-th call of the upstream fails, whichever thread makes it: by threads' lanes, or without, and explicit
+ * ones, in growth by reallocate, for a cleanup; without a limit, under one that is wide, and under one that is
+ * reached. */
+static void fail_in_company(size_t initial_size, size_t limit, unsigned flags)
+{
+    bool lanes = (flags & TSMBR_SHARED_ONLY) == 0;
+    size_t calls_without_failure = 0, refused = 0, with_lanes = 0;
+    for (size_t k = 0; k == 0 || k <= calls_without_failure + 3; k++) {
+        static crowd c;
+        memset(&c, 0, sizeof c);
+        watch_open(&c.w);
+        c.w.fail_call = k;
+        tsmbr_init(&c.r,
+                   &(tsmbr_config){
+                       .upstream = &c.w.upstream, .initial_size = initial_size, .limit = limit, .flags = flags});
+        run_threads(THREADS, crowd_member, &c);
+        if (k == 0)
+            calls_without_failure = c.w.calls;
+        refused += c.refused;
+        if (limit == 300000)
+            assert_true(c.refused > 0);
+        else
+            assert_true(c.refused <= (k != 0)); /* one call failed: at most one request did */
+        /* Under a limit that is reached the chunk that would have had lanes may be the one refused. */
+        with_lanes += c.with_lanes;
+        assert_true(!lanes || c.with_lanes > 0 || limit == 300000);
+        assert_true(limit == 0 || c.w.peak <= limit);
+        crowd_settled(&c);
+        tsmbr_destroy(&c.r);
+        assert_int_equal(c.cleaned, c.registered);
+        watch_close(&c.w);
+    }
+    assert_true(refused > 0);
+    assert_int_equal(with_lanes > 0, lanes);
+}
+
 static void in_company_at_every_call(void **state)
 {
     (void)state;
     const size_t limits[] = {0, (size_t)64 << 20, 300000};
-    for (size_t n = 0; n < sizeof limits / sizeof *limits; n++) {
-        size_t calls_without_failure = 0, refused = 0, with_lanes = 0;
-        for (size_t k = 0; k == 0 || k <= calls_without_failure + 3; k++) {
-            static crowd c;
-            memset(&c, 0, sizeof c);
-            watch_open(&c.w);
-            c.w.fail_call = k;
-            tsmbr_init(&c.r, &(tsmbr_config){.upstream = &c.w.upstream,
-                                             .initial_size = k % 2 == 0 ? 0 : 40000,
-                                             .limit = limits[n]});
-            run_threads(THREADS, crowd_member, &c);
-            if (k == 0)
-                calls_without_failure = c.w.calls;
-            refused += c.refused;
-            if (limits[n] == 300000)
-                assert_true(c.refused > 0);
-            else
-                assert_true(c.refused <= (k != 0)); /* one call failed: at most one request did */
-            /* Under a limit that is reached the chunk that would have had lanes may be the one refused. */
-            with_lanes += c.with_lanes;
-            assert_true(c.with_lanes > 0 || limits[n] == 300000);
-            assert_true(limits[n] == 0 || c.w.peak <= limits[n]);
-            crowd_settled(&c);
-            tsmbr_destroy(&c.r);
-            assert_int_equal(c.cleaned, c.registered);
-            watch_close(&c.w);
-        }
-        assert_true(refused > 0);
-        assert_true(with_lanes > 0);
-    }
+    for (size_t n = 0; n < sizeof limits / sizeof *limits; n++)
+        for (int way = 0; way < 4; way++)
+            fail_in_company(way % 2 == 0 ? 0 : 40000, limits[n], way / 2 == 0 ? 0 : TSMBR_SHARED_ONLY);
 }
 
 /* ---------------------------------------------------------------- one budget, several resources -- */

@@ -68,6 +68,9 @@ static void lanes_and_large_blocks_stay_apart(void **state)
     run_rounds(THREADS, rounds_for(150), small_or_large, large_at_rest, &a);
     assert_int_equal(a.faults, 0);
     assert_true(a.grown > 0);
+    tsmbr_statistics s;
+    tsmbr_get_statistics(&a.r, &s);
+    assert_true(s.lost_races > 0);
     tsmbr_destroy(&a.r);
     watch_close(&a.w);
     for (int i = 0; i < THREADS; i++)

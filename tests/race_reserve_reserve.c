@@ -1,5 +1,6 @@
 /* ReserveWon / ReserveLost / Unreserve, with LoadReserved, LoadPublished: 64 threads under one limit. Never a byte
- * above it, by the upstream's own count; and a refusal means that the room was not there. */
+ * above it, by the upstream's own count; and a refusal means that the room was not there, but for one in a
+ * thousand in whose way bytes in flight were. */
 #include "support.h"
 
 #include <sched.h>
