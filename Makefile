@@ -19,8 +19,6 @@ MINUTES ?= 1
 
 BUILD := build
 BOOTSTRAP := scripts/bootstrap
-# One test at a time: the races want the cores for themselves. TESTS: those whose names match.
-CTEST := ctest --output-on-failure --no-tests=error $(if $(TESTS),-R '$(TESTS)')
 
 .DEFAULT_GOAL := help
 .PHONY: help demo check check-quick bench bench-full install asan msan valgrind misuse ubsan tsan tsan-clang clang cross cross-smoke check-all signals mutants fuzz soak coverage verify verify-short verify-full verify-mutants readme format format-check tidy clean
@@ -34,9 +32,10 @@ demo: ## index /usr/include (or PATHS) with many threads: one shared resource ag
 	@cmake --build $(BUILD)/demo --target word_index -- --quiet
 	@$(BUILD)/demo/examples/word_index --compare $(if $(THREADS),--threads $(THREADS)) $(PATHS)
 
-# $(call build,PRESET) configures and builds, $(call test,PRESET) runs what was built.
+# $(call build,PRESET) configures and builds, $(call test,PRESET) runs what was built: one test at a time, as the races
+# want the cores for themselves. TESTS: those whose names match.
 build = cmake --preset $(1) >/dev/null && cmake --build $(BUILD)/$(1) -- --quiet
-test = cd $(BUILD)/$(1) && $(CTEST)
+test = scripts/run-tests $(1) $(BUILD)/$(1) $(if $(TESTS),-R '$(TESTS)')
 
 check: ## build with gcc; run all tests, the README's examples, an installation, upgrades, consumers, every twelfth mutant
 	@$(BOOTSTRAP) build test clang consumers
