@@ -112,6 +112,7 @@ static void *run_replace(resource *r, chunk *c, tsmbr_lane *run, size_t size, si
     size_t fresh = room < size ? room : size;
     if (bytes > fresh || !place_run_serves(size, bytes, alignment))
         return NULL;
+    fresh = place_run_filled(fresh, bytes, alignment);
     void *block = chunk_carve(c, fresh, alignment, CHUNK_INSIST, lost);
     if (block == NULL)
         return NULL;

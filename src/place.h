@@ -32,7 +32,7 @@
 /* Bytes that a lane takes at once: from the least to the most, a huge page, so that threads seldom meet in one;
  * and no more than a chunk's 64th part, or more of it where there are few lanes. But a caller's buffer of up to
  * PLACE_EQUAL_UP_TO may be all there is, and eight lanes have less than an eighth of it, whoever came first, if
- * no blocks shrink; besides, a run that is replaced leaves less than a block. */
+ * no blocks shrink; besides, a run that is replaced may leave less than a block. */
 #ifndef PLACE_RUN_LEAST /* a checker may want lanes in small chunks */
 #define PLACE_RUN_LEAST ((size_t)256)
 #define PLACE_RUN_MOST ((size_t)2 << 20)
@@ -277,6 +277,20 @@ static inline bool place_run_serves(size_t run, size_t bytes, size_t alignment)
 {
     REQUIRE(place_alignment_ok(alignment));
     return alignment <= run / 8 && bytes <= run / 8 - (alignment - 1);
+}
+
+/* So much of `fresh` bytes that blocks like this one fill it: where all are alike, lanes leave nothing behind. */
+/*@ requires power_of_two(alignment) && 0 < bytes <= fresh && bytes + (alignment - 1) <= SIZE_MAX;
+  @ assigns \nothing;
+  @ ensures bytes <= \result <= fresh;
+  @*/
+static inline size_t place_run_filled(size_t fresh, size_t bytes, size_t alignment)
+{
+    size_t padding = (0 - bytes) & (alignment - 1);
+    /*@ assert 0 < alignment && padding == padding(bytes, alignment); */
+    /*@ assert 0 < bytes + padding <= SIZE_MAX; */
+    size_t rest = fresh % (bytes + padding);
+    return rest <= fresh - bytes ? fresh - rest : fresh;
 }
 
 /* count * size, or false. */

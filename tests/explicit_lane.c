@@ -106,6 +106,25 @@ static void a_lane_takes_up_to_a_64th(void **state)
     }
 }
 
+/* Two lanes in turn: no run can be made longer, and what a new one replaces is empty. */
+static void alike_blocks_fill_their_runs(void **state)
+{
+    (void)state;
+    static const size_t bytes[] = {16, 48, 100, 1000, 1821};
+    for (size_t k = 0; k < sizeof bytes / sizeof *bytes; k++) {
+        fixed f;
+        tsmbr_lane l[2];
+        size_t served = 0;
+        fixed_open(&f, 1 << 20);
+        for (int i = 0; i < 2; i++)
+            tsmbr_lane_open(&l[i], &f.r);
+        for (; served < f.size - 2 * f.size / 64; served += bytes[k])
+            assert_non_null(tsmbr_lane_allocate(&l[served / bytes[k] % 2], bytes[k], 1));
+        assert_int_equal(statistics_of(&f.r).wasted_bytes, 0);
+        fixed_close(&f);
+    }
+}
+
 static void closing_gives_the_tail_back(void **state)
 {
     (void)state;
@@ -439,6 +458,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(blocks_follow_each_other),
         cmocka_unit_test(a_lane_takes_up_to_a_64th),
+        cmocka_unit_test(alike_blocks_fill_their_runs),
         cmocka_unit_test(closing_gives_the_tail_back),
         cmocka_unit_test(closing_is_a_waste_if_others_came_behind),
         cmocka_unit_test(closing_after_the_chunk_was_left),

@@ -269,6 +269,19 @@ static void tables_fit_in_what_is_set_aside(void **state)
     }
 }
 
+static void runs_are_filled_by_blocks_that_are_alike(void **state)
+{
+    (void)state;
+    assert_int_equal(place_run_filled(16384, 1821, 1), 16384 - 16384 % 1821);
+    for (size_t alignment = 1; alignment <= 64; alignment *= 2)
+        for (size_t bytes = 1; bytes < 300; bytes++) {
+            size_t each = (bytes + alignment - 1) / alignment * alignment;
+            for (size_t fresh = bytes; fresh < 700; fresh += 7)
+                assert_int_equal(place_run_filled(fresh, bytes, alignment),
+                                 each <= fresh ? fresh / each * each : fresh);
+        }
+}
+
 /* Eight blocks of the kind, padded at worst, fit in the run. */
 static void runs_serve_what_is_small(void **state)
 {
@@ -300,6 +313,7 @@ int main(void)
         cmocka_unit_test(runs_are_a_small_part_of_their_chunk),
         cmocka_unit_test(tables_fit_in_what_is_set_aside),
         cmocka_unit_test(runs_serve_what_is_small),
+        cmocka_unit_test(runs_are_filled_by_blocks_that_are_alike),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
