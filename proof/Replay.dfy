@@ -13,7 +13,8 @@ module {:options "--function-syntax:3"} Replay {
   import opened Machine
 
   datatype Word = HeadWord | LargeWord | CleanupsWord | ReservedWord | NextWord(c: nat)
-  // Words beside the machine: lane tables, with how many lanes are in use, and the bits of slots. Lane words: where the lane's bytes begin and end.
+  // Words beside the machine: lane tables, with how many lanes are in use, and the bits of slots. Lane words: where
+  // the lane's bytes begin and end.
   datatype Beside = TableWord | SlotsWord
 
   // What the recorder saw. A compare-and-swap is won if it found what it expected. One that publishes a chunk

@@ -79,8 +79,8 @@ static inline void lane_close(lane *l, const tsmbr_lane *run)
 /* Bytes of chunk that a group's table takes, wherever it lies: the lanes, and the way to a line. */
 /*@ requires 0 < group < SLOT_GROUPS;
   @ assigns \nothing;
-  @ ensures \result == group_size(group) * sizeof(lane) + (LANE_LINE - 1) && 0 < group_size(group) <=
-  SLOT_GROUP_MOST;
+  @ ensures \result == group_size(group) * sizeof(lane) + (LANE_LINE - 1);
+  @ ensures 0 < group_size(group) <= SLOT_GROUP_MOST;
   @*/
 static inline size_t lane_table_bytes(unsigned group)
 {

@@ -120,7 +120,7 @@ typedef struct resource {
 #ifndef TSMBR_LAYOUT_FREE /* a checker's atomics may be larger */
 _Static_assert(sizeof(chunk) <= PLACE_RECORD, "a chunk record fits its place");
 _Static_assert(sizeof(lane) == LANE_LINE, "lanes do not share lines");
-_Static_assert(SLOT_GROUP_MOST *LANE_LINE + LANE_LINE - 1 <= PLACE_TABLE_MOST, "no table is larger");
+_Static_assert((SLOT_GROUP_MOST + 1) * LANE_LINE - 1 <= PLACE_TABLE_MOST, "no table is larger");
 _Static_assert(sizeof(resource) <= sizeof(tsmbr_resource), "the public type has room for the private one");
 _Static_assert(_Alignof(resource) <= _Alignof(tsmbr_resource), "and its alignment");
 _Static_assert(sizeof(size_t) == sizeof(uintptr_t), "addresses are counted in size_t");

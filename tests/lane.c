@@ -255,66 +255,107 @@ static size_t take_the_largest_run(tsmbr_resource *r, size_t bytes, size_t *larg
     return count;
 }
 
-/* At each level one thread more, which goes on until its lane has been filled up as far as it ever is, and is
- * still there, with all of that, while the next ones take theirs. The last one takes the rest. */
-typedef struct line {
-    fixed f;
+/* Each thread calls `each`, and is still there, with its slot and all it has taken, while the next one does the
+ * same; the last one calls `last`. The first is the caller's. */
+typedef struct queue {
+    void (*each)(void *argument);
+    void (*last)(void *argument);
+    void *argument;
     size_t behind; /* threads still to come */
-    size_t served;
-} line;
+} queue;
 
-static void take_and_wait(void *argument, size_t index)
+static void queue_up(void *argument, size_t index)
 {
     (void)index;
-    line *all = argument;
+    queue *q = argument;
+    if (q->behind == 0) {
+        q->last(q->argument);
+        return;
+    }
+    q->each(q->argument);
+    q->behind--;
+    run_threads(1, queue_up, q);
+}
+
+static void run_queue(size_t before_last, void each(void *), void last(void *), void *argument)
+{
+    queue q = {each, last, argument, before_last};
+    queue_up(&q, 0);
+    assert_int_equal(q.behind, 0); /* all of them were there */
+}
+
+typedef struct shares {
+    fixed f;
+    size_t served;
+} shares;
+
+/* Until the lane has been filled up as far as it ever is. */
+static void take_a_share(void *argument)
+{
+    shares *all = argument;
     size_t largest;
     all->served += 64 * take_the_largest_run(&all->f.r, 64, &largest);
-    if (all->behind-- != 0)
-        run_threads(1, take_and_wait, all);
-    else
-        while (all->served <= all->f.size && tsmbr_allocate(&all->f.r, 64, 8) != NULL)
-            all->served += 64;
+}
+
+static void take_the_rest(void *argument)
+{
+    take_a_share(argument);
+    shares *all = argument;
+    while (all->served <= all->f.size && tsmbr_allocate(&all->f.r, 64, 8) != NULL)
+        all->served += 64;
 }
 
 static void eight_threads_one_after_the_other(void **state)
 {
     (void)state;
-    line all = {.behind = 7};
+    shares all = {.served = 0};
     fixed_open(&all.f, 1 << 20, 0);
     size_t plain = served_by_bump(&all.f, &(shape){"64 bytes", 64, 64, 8, false}, dice_make(run_seed(), 0));
-    take_and_wait(&all, 0);
+    run_queue(7, take_a_share, take_the_rest, &all);
     printf("eight threads, one after the other: %.2f %% less than a bump allocator\n",
            100 * (1 - (double)all.served / (double)plain));
-    assert_int_equal(all.behind, SIZE_MAX); /* all of them were there */
     assert_true((double)all.served >= 0.88 * (double)plain);
     fixed_close(&all.f);
 }
 
-/* One thread more at each level, all still there, and what a lane takes at most: a smaller part for each. */
-static void take_a_part(void *argument, size_t index)
+typedef struct parts {
+    fixed f;
+    size_t level;
+} parts;
+
+static const size_t part_of_level[] = {8, 8, 32, 32, 64, 64, 64, 64, 64, 64};
+enum { LEVELS = sizeof part_of_level / sizeof *part_of_level };
+
+/* What a lane takes at most: a smaller part for each. */
+static void take_a_part(void *argument)
 {
-    (void)index;
-    fixed *f = argument;
-    static size_t level;
-    static const size_t parts[] = {8, 8, 32, 32, 64, 64, 64, 64, 64, 64};
-    if (level == sizeof parts / sizeof *parts)
-        return;
-    size_t part = parts[level++];
-    size_t most = f->size / 64 * (64 / part), largest;
-    assert_true(take_the_largest_run(&f->r, 1024, &largest) * 1024 < 4 * PLACE_RUN_MOST);
+    parts *p = argument;
+    size_t part = part_of_level[p->level++];
+    size_t most = p->f.size / 64 * (64 / part), largest;
+    assert_true(take_the_largest_run(&p->f.r, 1024, &largest) * 1024 < 4 * PLACE_RUN_MOST);
     assert_int_equal(tsmbr_thread.standing, THREAD_HOLDS);
-    assert_int_equal(tsmbr_thread.slot, level - 1);
+    assert_int_equal(tsmbr_thread.slot, p->level - 1);
     assert_int_equal(largest, most < PLACE_RUN_MOST ? most : PLACE_RUN_MOST);
-    run_threads(1, take_a_part, f);
 }
 
 static void fewer_lanes_take_larger_parts(void **state)
 {
     (void)state;
-    fixed f;
-    fixed_open(&f, 40 << 20, 0); /* for three times what each takes at once */
-    take_a_part(&f, 0);
-    fixed_close(&f);
+    parts p = {.level = 0};
+    fixed_open(&p.f, 40 << 20, 0); /* for three times what each takes at once */
+    run_queue(LEVELS - 1, take_a_part, take_a_part, &p);
+    assert_int_equal(p.level, LEVELS);
+    fixed_close(&p.f);
+}
+
+static void require_largest_parts(void *argument)
+{
+    tsmbr_resource *r = argument;
+    size_t largest;
+    take_the_largest_run(r, 64, &largest);
+    const chunk *c = head_load_acquire(resource_of(r));
+    assert_null(c->prev);
+    assert_int_equal(largest, c->capacity / 64 * 8);
 }
 
 /* A chunk of the upstream's is seldom all there is: what lanes leave of it matters less than how often they come.
@@ -331,67 +372,35 @@ static void parts_of_chunks_are_larger_than_of_buffers(void **state)
     fixed_close(&f);
     tsmbr_resource r;
     tsmbr_init(&r, &(tsmbr_config){.initial_size = SIZE});
-    take_the_largest_run(&r, 64, &largest);
-    const chunk *c = head_load_acquire(resource_of(&r));
-    assert_null(c->prev);
-    assert_int_equal(largest, c->capacity / 64 * 8);
+    require_largest_parts(&r);
     tsmbr_destroy(&r);
 }
 
-/* Each thread calls `each`, and keeps what it has, its slot, too, while the next ones do the same; the last one
- * goes on by itself. */
-typedef struct queue {
+static void run_queue_on_a_resource(size_t before_last, void each(void *), void last(void *))
+{
     tsmbr_resource r;
-    void (*each)(tsmbr_resource *r);
-    void (*last)(tsmbr_resource *r);
-    size_t behind;
-} queue;
-
-static void call_and_wait(void *argument, size_t index)
-{
-    (void)index;
-    queue *q = argument;
-    if (q->behind == 0) {
-        q->last(&q->r);
-        return;
-    }
-    q->each(&q->r);
-    q->behind--;
-    run_threads(1, call_and_wait, q);
+    tsmbr_init(&r, &(tsmbr_config){.initial_size = 1 << 20});
+    run_queue(before_last, each, last, &r);
+    tsmbr_destroy(&r);
 }
 
-static void run_queue(size_t threads, size_t size, void (*each)(tsmbr_resource *), void (*last)(tsmbr_resource *))
+static void take_a_lane(void *argument)
 {
-    queue q = {.each = each, .last = last, .behind = threads};
-    tsmbr_init(&q.r, &(tsmbr_config){.initial_size = size});
-    run_threads(1, call_and_wait, &q);
-    assert_int_equal(q.behind, 0);
-    tsmbr_destroy(&q.r);
-}
-
-static void take_a_lane(tsmbr_resource *r)
-{
+    tsmbr_resource *r = argument;
     for (int i = 0; i < 2; i++)
         assert_non_null(tsmbr_allocate(r, 1, 1));
     assert_non_null(lane_mine(resource_of(r), &tsmbr_thread));
 }
 
-static void require_largest_parts(tsmbr_resource *r)
-{
-    size_t largest;
-    take_the_largest_run(r, 64, &largest);
-    const chunk *c = head_load_acquire(resource_of(r));
-    assert_null(c->prev);
-    assert_int_equal(largest, c->capacity / 64 * 8);
-}
-
-static void go_on_alone_but_late(tsmbr_resource *others)
+static void go_on_alone_but_late(void *others)
 {
     (void)others;
+    assert_true(tsmbr_thread.group == 0); /* as yet */
     tsmbr_resource r;
     tsmbr_init(&r, &(tsmbr_config){.initial_size = 64 << 10});
     for (int round = 0; round < 4; round++) {
         require_largest_parts(&r);
+        assert_int_equal(tsmbr_thread.slot, 40);
         tsmbr_reset(&r, SIZE_MAX); /* it is the first one again */
     }
     tsmbr_destroy(&r);
@@ -400,11 +409,12 @@ static void go_on_alone_but_late(tsmbr_resource *others)
 static void a_late_thread_alone_has_what_a_first_one_has(void **state)
 {
     (void)state;
-    run_queue(40, 1 << 20, take_a_lane, go_on_alone_but_late);
+    run_queue_on_a_resource(40, take_a_lane, go_on_alone_but_late);
 }
 
-static void take_a_block_too_large_for_a_run(tsmbr_resource *r)
+static void take_a_block_too_large_for_a_run(void *argument)
 {
+    tsmbr_resource *r = argument;
     for (int i = 0; i < 2; i++)
         assert_non_null(tsmbr_allocate(r, 8 << 10, 1));
     tsmbr_lane run = lane_of(r);
@@ -414,7 +424,7 @@ static void take_a_block_too_large_for_a_run(tsmbr_resource *r)
 static void lanes_without_a_run_do_not_count(void **state)
 {
     (void)state;
-    run_queue(6, 1 << 20, take_a_block_too_large_for_a_run, require_largest_parts);
+    run_queue_on_a_resource(6, take_a_block_too_large_for_a_run, require_largest_parts);
 }
 
 static void small_stays_small(void **state)
@@ -449,7 +459,7 @@ static void first_chunk_serves(watch *w, size_t size, size_t each)
 
 /* initial_size is what one thread's blocks may add up to, whatever its lanes take: also where rounding alone makes
  * the chunk so large that it has any. */
-static void require_initial_sizes(tsmbr_resource *others)
+static void require_initial_sizes(void *others)
 {
     (void)others;
     watch w;
@@ -466,7 +476,7 @@ static void the_first_chunk_serves_the_initial_size(void **state)
     (void)state;
     require_initial_sizes(NULL);
     for (size_t earlier = 10; earlier <= 40; earlier += 15) /* one of each size of table */
-        run_queue(earlier, 1 << 20, take_a_lane, require_initial_sizes);
+        run_queue_on_a_resource(earlier, take_a_lane, require_initial_sizes);
 }
 
 /* ------------------------------------------------------------------------- where lanes are off -- */
