@@ -126,10 +126,21 @@ static void *run_replace(resource *r, chunk *c, tsmbr_lane *run, size_t size, si
     return block;
 }
 
-void *tsmbr_run_refill(resource *r, chunk *c, tsmbr_lane *run, size_t part, size_t bytes, size_t alignment,
-                       size_t *lost)
+/* What a run may take of c at once, at most: the more, the fewer lanes have had a run since the last reset. A
+ * lane that takes its first is not counted yet, and a run that was taken while there were few is kept. */
+/*@ requires \valid_read(c);
+  @ assigns \nothing;
+  @ ensures \result <= c->capacity;
+  @*/
+static size_t run_part(const resource *r, const chunk *c)
 {
-    size_t size = chunk_is_new(c) ? 0 : place_run(run->next_bytes, part);
+    return place_run_part(c->capacity, chunk_is_lent(c), lanes_used_load_relaxed(r));
+}
+
+void *tsmbr_run_refill(resource *r, chunk *c, tsmbr_lane *run, size_t bytes, size_t alignment, size_t *lost)
+{
+    bool is_first = run->end == NULL;
+    size_t size = chunk_is_new(c) ? 0 : place_run(run->next_bytes, run_part(r, c));
     if (size == 0)
         return chunk_carve(c, bytes, alignment, CHUNK_INSIST, lost);
     void *block = run_extend(c, run, size, bytes, alignment, lost);
@@ -139,6 +150,8 @@ void *tsmbr_run_refill(resource *r, chunk *c, tsmbr_lane *run, size_t part, size
         block = chunk_carve(c, bytes, alignment, CHUNK_INSIST, lost);
     if (block != NULL)
         run->next_bytes = 2 * size;
+    if (is_first && run->end != NULL)
+        lanes_used_add_relaxed(r);
     return block;
 }
 
@@ -255,17 +268,6 @@ static lane *lane_make(resource *r, const chunk *c, const thread_state *thread, 
     return lane_in(table, thread);
 }
 
-/* What a lane may take of c at once, at most: the more, the fewer lanes have had a run since the last reset. One
- * that takes its first is not counted yet, and a run that was taken while there were few is kept. */
-/*@ requires \valid_read(c);
-  @ assigns \nothing;
-  @ ensures \result <= c->capacity;
-  @*/
-static size_t lane_part(const resource *r, const chunk *c)
-{
-    return place_run_part(c->capacity, chunk_is_lent(c), lanes_used_load_relaxed(r));
-}
-
 void *tsmbr_lane_serve(resource *r, chunk *c, size_t bytes, size_t alignment, bool may_take, size_t *lost)
 {
     thread_state *thread = TSMBR_THREAD;
@@ -278,12 +280,9 @@ void *tsmbr_lane_serve(resource *r, chunk *c, size_t bytes, size_t alignment, bo
     lane *l = has_slot ? lane_make(r, c, thread, spare, lost) : NULL;
     if (l != NULL) {
         tsmbr_lane run = lane_open(l);
-        bool has_run = run.end != NULL;
         block = run_bump(&run, bytes, alignment); /* zero bytes come here with room left */
         if (block == NULL)
-            block = tsmbr_run_refill(r, c, &run, lane_part(r, c), bytes, alignment, lost);
-        if (!has_run && run.end != NULL)
-            lanes_used_add_relaxed(r);
+            block = tsmbr_run_refill(r, c, &run, bytes, alignment, lost);
         lane_close(l, &run);
     } else {
         block = chunk_carve(c, bytes, alignment, CHUNK_INSIST, lost);
@@ -310,7 +309,7 @@ void *CORE(tsmbr_lane_refill)(tsmbr_lane *run, size_t bytes, size_t alignment)
     void *block = run_bump(run, bytes, alignment);
     chunk *c = head_load_acquire(r);
     if (block == NULL && c != NULL)
-        block = tsmbr_run_refill(r, c, run, c->capacity / PLACE_RUN_PART, bytes, alignment, &lost);
+        block = tsmbr_run_refill(r, c, run, bytes, alignment, &lost);
     if (lost != 0)
         lost_add_relaxed(r, lost);
     /* Perhaps from a chunk that reset kept, which is the current one then. */

@@ -155,11 +155,11 @@ static inline bool lane_allocate(const resource *r, size_t bytes, size_t alignme
     return true;
 }
 
-/* A block, and a run of at most `part` bytes behind it that replaces what is left of this one, from chunk c; or
- * just the block, where a run would be too much. NULL if c has no room for it. Bytes given up count in r->unused.
- */
+/* A block, and a run behind it that replaces what is left of this one, from chunk c; or just the block, where a
+ * run would be too much. NULL if c has no room for it. A lane's first run counts in r->lanes_used, bytes given up
+ * in r->unused. */
 /*@ requires shared(c) && placed(c) && lists_ok && run_kept_in(run) && run_ok(run);
-  @ requires run_full(run, bytes, alignment) && part <= c->capacity;
+  @ requires run_full(run, bytes, alignment);
   @ requires \valid(lost) && apart((char *)lost, sizeof(*lost)) && \separated(run, lost);
   @ requires 0 < bytes && power_of_two(alignment) && won == \null;
   @ assigns TAKEN, RUN, *run, *lost;
@@ -169,8 +169,7 @@ static inline bool lane_allocate(const resource *r, size_t bytes, size_t alignme
   @ ensures no: \result == \null ==> won == \null && run_same;
   @ ensures yes: \result != \null ==> won == c && served(\result, bytes, alignment);
   @*/
-void *tsmbr_run_refill(resource *r, chunk *c, tsmbr_lane *run, size_t part, size_t bytes, size_t alignment,
-                       size_t *lost);
+void *tsmbr_run_refill(resource *r, chunk *c, tsmbr_lane *run, size_t bytes, size_t alignment, size_t *lost);
 
 /* Make the run's last block, which ends at its cursor, `grown` bytes longer. */
 /*@ requires lists_ok && run_kept_in(run) && run_ok(run) && home != \null && 0 < grown && won == \null;

@@ -85,25 +85,51 @@ static void blocks_follow_each_other(void **state)
     fixed_close(&f);
 }
 
-/* What an open lane holds ready counts as allocated: at its most a 64th of the chunk, and never over 2 MiB. */
-static void a_lane_takes_up_to_a_64th(void **state)
+/* What a new lane holds ready, at its most: it counts as allocated. */
+static size_t largest_run(tsmbr_resource *r, size_t enough)
+{
+    tsmbr_lane l;
+    size_t others = statistics_of(r).allocated_bytes, ready = 0;
+    tsmbr_lane_open(&l, r);
+    for (size_t served = 64; served <= enough; served += 64) {
+        assert_non_null(tsmbr_lane_allocate(&l, 64, 1));
+        size_t now = statistics_of(r).allocated_bytes - others - served;
+        ready = now > ready ? now : ready;
+    }
+    return ready;
+}
+
+static void fewer_lanes_take_larger_parts(void **state)
 {
     (void)state;
-    static const size_t sizes[] = {1 << 20, 256 << 20};
-    for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
-        size_t size = sizes[k], most = size / 64 < (2 << 20) ? size / 64 : 2 << 20, ready = 0;
+    static const struct {
+        size_t size;
+        size_t parts[5]; /* of each new lane, in 64ths of the chunk */
+    } cases[] = {
+        {1 << 20, {1, 1, 1, 1, 1}},
+        {16 << 20, {8, 8, 2, 2, 1}},
+    };
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
         fixed f;
-        tsmbr_lane l;
-        fixed_open(&f, size);
-        tsmbr_lane_open(&l, &f.r);
-        for (size_t served = 64; served <= size / 2; served += 64) {
-            assert_non_null(tsmbr_lane_allocate(&l, 64, 1));
-            size_t now = statistics_of(&f.r).allocated_bytes - served;
-            ready = now > ready ? now : ready;
+        fixed_open(&f, cases[k].size);
+        for (int round = 0; round < 2; round++) {
+            for (size_t i = 0; i < sizeof cases[k].parts / sizeof *cases[k].parts; i++) {
+                size_t most = f.size / 64 * cases[k].parts[i];
+                assert_in_range(largest_run(&f.r, most + most / 2), most - 64, most);
+            }
+            tsmbr_reset(&f.r, SIZE_MAX);
         }
-        assert_in_range(ready, most - 64, most);
         fixed_close(&f);
     }
+}
+
+static void no_run_is_larger_than_a_huge_page(void **state)
+{
+    (void)state;
+    fixed f;
+    fixed_open(&f, 256 << 20);
+    assert_in_range(largest_run(&f.r, 8 << 20), (2 << 20) - 64, 2 << 20);
+    fixed_close(&f);
 }
 
 /* Two lanes in turn: no run can be made longer, and what a new one replaces is empty. */
@@ -457,7 +483,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(blocks_follow_each_other),
-        cmocka_unit_test(a_lane_takes_up_to_a_64th),
+        cmocka_unit_test(fewer_lanes_take_larger_parts),
+        cmocka_unit_test(no_run_is_larger_than_a_huge_page),
         cmocka_unit_test(alike_blocks_fill_their_runs),
         cmocka_unit_test(closing_gives_the_tail_back),
         cmocka_unit_test(closing_is_a_waste_if_others_came_behind),

@@ -614,6 +614,57 @@ static void a_reservation_makes_requests_small(void **state)
     watch_close(&w);
 }
 
+typedef struct frames {
+    tsmbr_resource r;
+    watch w;
+    size_t calls; /* of the upstream, when the frame before ended */
+    atomic_size_t refused;
+    size_t settled; /* frames that asked it for nothing and had one chunk */
+} frames;
+
+static void frame_work(void *argument, size_t index, size_t round)
+{
+    frames *f = argument;
+    (void)round;
+    dice roll = dice_make(run_seed(), index);
+    for (int i = 0; i < 5000; i++)
+        f->refused += tsmbr_allocate(&f->r, dice_size(&roll, 1000), dice_alignment(&roll, 64)) == NULL;
+}
+
+/* As the header has it. */
+static void frame_at_rest(void *argument, size_t round)
+{
+    frames *f = argument;
+    (void)round;
+    tsmbr_statistics s;
+    tsmbr_get_statistics(&f->r, &s);
+    f->settled += s.chunks == 1 && f->w.calls == f->calls;
+    if (s.chunks > 1) {
+        tsmbr_release(&f->r);
+        (void)tsmbr_reserve(&f->r, s.reserved_bytes);
+    } else {
+        tsmbr_reset(&f->r, SIZE_MAX);
+    }
+    f->calls = f->w.calls;
+}
+
+static void frames_settle_in_one_chunk(void **state)
+{
+    (void)state;
+    enum { FRAMES = 20 };
+    for (size_t threads = 1; threads <= 8; threads *= 2) {
+        frames f = {.refused = 0};
+        watch_open(&f.w);
+        tsmbr_init(&f.r, &(tsmbr_config){.upstream = &f.w.upstream});
+        run_rounds(threads, FRAMES, frame_work, frame_at_rest, &f);
+        /* But for the first, and for those that just do not fit: each of these makes the chunk twice as large. */
+        assert_true(f.settled >= FRAMES - 3);
+        assert_int_equal(f.refused, 0);
+        tsmbr_destroy(&f.r);
+        watch_close(&f.w);
+    }
+}
+
 /* Whether the reserved chunk is got or was kept, and however often it is asked for: later frames get the same
  * blocks and ask for nothing. */
 static void a_reservation_holds_in_the_next_frame(void **state)
@@ -756,6 +807,7 @@ int main(void)
         cmocka_unit_test(a_cleanup_may_use_the_resource),
         cmocka_unit_test(a_cleanup_needs_memory),
         cmocka_unit_test(reserved_memory_serves_without_the_upstream),
+        cmocka_unit_test(frames_settle_in_one_chunk),
         cmocka_unit_test(the_first_reservation_is_served_whole),
         cmocka_unit_test(a_reservation_makes_requests_small),
         cmocka_unit_test(a_reservation_holds_in_the_next_frame),

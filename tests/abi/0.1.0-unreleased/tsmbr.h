@@ -85,8 +85,8 @@
  * A chunk of less than 16 KiB has no lanes: its blocks are carved one by one. In a larger one a lane's first run
  * is 256 bytes, or a 16th of its largest if that is more, and each further run is twice as large. The largest is
  * a 64th of the chunk; but if that is no caller's buffer of up to 1 MiB, it is an 8th as long as no more than two
- * threads' lanes have had a run of the resource since its last reset, and a 32nd as long as no more than four
- * have. For an explicit lane it is always a 64th. It is never over 2 MiB. What a lane has not used when its thread
+ * lanes have had a run of the resource since its last reset, and a 32nd as long as no more than four have. An
+ * explicit lane counts each time it is opened. It is never over 2 MiB. What a lane has not used when its thread
  * goes on elsewhere stays unused until release, and is counted; so does the table of a thread that makes one when
  * another has just made it, which happens where threads of one table all begin at once. At most 256 threads have
  * lanes at a time, in all resources together; others, and resources with TSMBR_SHARED_ONLY, take each block by a
@@ -465,6 +465,14 @@ TSMBR_API void tsmbr_release(tsmbr_resource *resource);
  * oldest first, chunks of large blocks last; SIZE_MAX keeps all, 0 is release. With all kept, no
  * limit and an upstream that refuses nothing, the same calls in the same order get the same blocks
  * again and ask the upstream for nothing. Runs the cleanups first.
+ *
+ * A resource that was told no initial_size has grown by many chunks, small ones first, and each round goes through
+ * them all again. Threads have it faster in one chunk; where more are in use, in place of a reset
+ *
+ *     tsmbr_release(resource);
+ *     tsmbr_reserve(resource, statistics.reserved_bytes); // as they were before the release
+ *
+ * makes one of them.
  * Threads: all others out, see the grid. All blocks end here. */
 TSMBR_API void tsmbr_reset(tsmbr_resource *resource, size_t keep_bytes);
 
