@@ -175,7 +175,7 @@ bench: ## compare with ten other ways to get memory, in one run: tables, targets
 	@$(call build,bench)
 	@$(BUILD)/bench/bench/tsmbr_bench $(BENCH_FLAGS)
 
-bench-full: ## all workloads, sizes and threads, fifty minutes: JSON, plots, docs/performance.md
+bench-full: ## all workloads, sizes and threads, half an hour or more: JSON, plots, docs/performance.md
 	@$(BOOTSTRAP) build bench plots
 	@$(call build,bench)
 	@bench/full $(BUILD)/bench/bench/tsmbr_bench $(BUILD)/bench/data $(BENCH_FLAGS)
