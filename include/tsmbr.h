@@ -82,11 +82,13 @@
  * Lanes
  * -----
  *
- * A chunk of less than 16 KiB has no lanes: its blocks are carved one by one. In a larger one a lane's first run
- * is 256 bytes, or a 16th of its largest if that is more, and each further run is twice as large. The largest is
- * a 64th of the chunk; but if that is no caller's buffer of up to 1 MiB, it is an 8th as long as no more than two
- * lanes have had a run of the resource since its last reset, and a 32nd as long as no more than four have. An
- * explicit lane counts each time it is opened. It is never over 2 MiB. What a lane has not used when its thread
+ * In a chunk of less than 16 KiB threads have no lanes: its blocks are carved one by one. In a larger one a lane's
+ * first run is 256 bytes, or a 16th of its largest if that is more, and each further run is twice as large. The
+ * largest is a 64th of the chunk; but if that is no caller's buffer of up to 1 MiB, it is an 8th as long as no
+ * more than two lanes have had a run of the resource since its last reset, and a 32nd as long as no more than four
+ * have; never more than 2 MiB. Explicit lanes count, too, from their first run on and anew when they are opened
+ * again, so where tasks open many, all lanes have the smaller runs. They have runs in any chunk of which their
+ * largest would be 256 bytes: from 2 KiB on, later ones from 8 or 16. What a lane has not used when its thread
  * goes on elsewhere stays unused until release, and is counted; so does the table of a thread that makes one when
  * another has just made it, which happens where threads of one table all begin at once. At most 256 threads have
  * lanes at a time, in all resources together; others, and resources with TSMBR_SHARED_ONLY, take each block by a
@@ -467,12 +469,12 @@ TSMBR_API void tsmbr_release(tsmbr_resource *resource);
  * again and ask the upstream for nothing. Runs the cleanups first.
  *
  * A resource that was told no initial_size has grown by many chunks, small ones first, and each round goes through
- * them all again. Threads have it faster in one chunk; where more are in use, in place of a reset
+ * them all again. Two threads have that faster in one chunk. Where there are more and neither a limit nor a
+ * caller's buffer, this makes one of them, in place of a reset:
  *
  *     tsmbr_release(resource);
  *     tsmbr_reserve(resource, statistics.reserved_bytes); // as they were before the release
  *
- * makes one of them.
  * Threads: all others out, see the grid. All blocks end here. */
 TSMBR_API void tsmbr_reset(tsmbr_resource *resource, size_t keep_bytes);
 
@@ -562,7 +564,7 @@ TSMBR_INLINE TSMBR_MUST_USE TSMBR_ALIGNED_BY(3) void *tsmbr_lane_try_allocate(ts
 
 /* tsmbr_allocate from the lane. Errors as there.
  * Progress: wait-free while the lane has room; else as tsmbr_allocate.
- * Cost: align, compare, store; a compare-and-swap for up to some thousand blocks. */
+ * Cost: align, compare, store; a compare-and-swap for up to some thousand blocks, with the first an addition. */
 TSMBR_INLINE TSMBR_MUST_USE TSMBR_ALIGNED_BY(3) void *tsmbr_lane_allocate(tsmbr_lane *lane, size_t bytes,
                                                                           size_t alignment)
 {

@@ -2,6 +2,8 @@
  * from thread to thread. */
 #include "tools.h"
 
+#include "lane.h"
+#include "resource.h"
 #include "support.h"
 
 #include <errno.h>
@@ -86,13 +88,13 @@ static void blocks_follow_each_other(void **state)
 }
 
 /* What a new lane holds ready, at its most: it counts as allocated. */
-static size_t largest_run(tsmbr_resource *r, size_t enough)
+static size_t largest_run(tsmbr_resource *r, size_t each, size_t enough)
 {
     tsmbr_lane l;
     size_t others = statistics_of(r).allocated_bytes, ready = 0;
     tsmbr_lane_open(&l, r);
-    for (size_t served = 64; served <= enough; served += 64) {
-        assert_non_null(tsmbr_lane_allocate(&l, 64, 1));
+    for (size_t served = each; served <= enough; served += each) {
+        assert_non_null(tsmbr_lane_allocate(&l, each, 1));
         size_t now = statistics_of(r).allocated_bytes - others - served;
         ready = now > ready ? now : ready;
     }
@@ -115,11 +117,45 @@ static void fewer_lanes_take_larger_parts(void **state)
         for (int round = 0; round < 2; round++) {
             for (size_t i = 0; i < sizeof cases[k].parts / sizeof *cases[k].parts; i++) {
                 size_t most = f.size / 64 * cases[k].parts[i];
-                assert_in_range(largest_run(&f.r, most + most / 2), most - 64, most);
+                assert_in_range(largest_run(&f.r, 64, most + most / 2), most - 64, most);
             }
             tsmbr_reset(&f.r, SIZE_MAX);
         }
         fixed_close(&f);
+    }
+}
+
+static void lanes_of_both_kinds_count_alike(void **state)
+{
+    (void)state;
+    fixed f;
+    fixed_open(&f, 16 << 20);
+    for (int i = 0; i < 2; i++)
+        assert_non_null(tsmbr_allocate(&f.r, 1, 1)); /* of a lane of this thread, from the second on */
+    assert_in_range(largest_run(&f.r, 64, 3 << 20), (2 << 20) - 64, 2 << 20);
+    assert_in_range(largest_run(&f.r, 64, 1 << 20), (512 << 10) - 64, 512 << 10);
+    fixed_close(&f);
+}
+
+/* Of the upstream's chunks of any size, if the part is 256 bytes at least: of the first run that of the lanes
+ * before, as this one is not counted yet. */
+static void runs_in_small_chunks(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {1000, 2000, 2048, 2100, 4096, 8100, 8200, 16000, 16400};
+    static const size_t parts[] = {8, 8, 8, 2, 2, 1}; /* by lanes, in 64ths */
+    for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
+        tsmbr_resource r;
+        tsmbr_init(&r, &(tsmbr_config){.initial_size = sizes[k]});
+        assert_non_null(tsmbr_allocate(&r, 1, 1));
+        size_t part = head_load_acquire(resource_of(&r))->capacity / 64, lanes = 0;
+        for (; lanes < 5 && part * parts[lanes] >= 256; lanes++) {
+            size_t most = part * parts[lanes + 1] < 256 ? 256 : part * parts[lanes + 1];
+            assert_in_range(largest_run(&r, 8, 2 * most), most - 8, most);
+        }
+        if (lanes < 5)
+            assert_int_equal(largest_run(&r, 8, 32), 0);
+        tsmbr_destroy(&r);
     }
 }
 
@@ -128,7 +164,7 @@ static void no_run_is_larger_than_a_huge_page(void **state)
     (void)state;
     fixed f;
     fixed_open(&f, 256 << 20);
-    assert_in_range(largest_run(&f.r, 8 << 20), (2 << 20) - 64, 2 << 20);
+    assert_in_range(largest_run(&f.r, 64, 8 << 20), (2 << 20) - 64, 2 << 20);
     fixed_close(&f);
 }
 
@@ -484,6 +520,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(blocks_follow_each_other),
         cmocka_unit_test(fewer_lanes_take_larger_parts),
+        cmocka_unit_test(lanes_of_both_kinds_count_alike),
+        cmocka_unit_test(runs_in_small_chunks),
         cmocka_unit_test(no_run_is_larger_than_a_huge_page),
         cmocka_unit_test(alike_blocks_fill_their_runs),
         cmocka_unit_test(closing_gives_the_tail_back),
