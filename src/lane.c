@@ -94,7 +94,7 @@ static void *run_extend(chunk *c, tsmbr_lane *run, size_t size, size_t bytes, si
 }
 
 /* A block, and a run of `size` bytes behind it, or of as many as c still has, in place of what is left of
- * this one. NULL if the block is too large a part of such a run. */
+ * this one. NULL if the block is too large a part of such a run, or all of it. */
 /*@ requires shared(c) && placed(c) && lists_ok && run_kept_in(run) && run_ok(run) && size <= c->capacity;
   @ requires \valid(lost) && apart((char *)lost, sizeof(*lost)) && \separated(run, lost);
   @ requires 0 < bytes && power_of_two(alignment) && won == \null;
@@ -113,6 +113,8 @@ static void *run_replace(resource *r, chunk *c, tsmbr_lane *run, size_t size, si
     if (bytes > fresh || !place_run_serves(size, bytes, alignment))
         return NULL;
     fresh = place_run_filled(fresh, bytes, alignment);
+    if (fresh == bytes)
+        return NULL; /* no run: what is left of this one may still serve */
     void *block = chunk_carve(c, fresh, alignment, CHUNK_INSIST, lost);
     if (block == NULL)
         return NULL;

@@ -187,6 +187,27 @@ static void alike_blocks_fill_their_runs(void **state)
     }
 }
 
+/* For the last bytes of a chunk, which hold the block and no other like it. */
+static void a_run_is_not_given_up_for_none(void **state)
+{
+    (void)state;
+    fixed f;
+    tsmbr_lane l;
+    fixed_open(&f, 16 << 10);
+    assert_non_null(tsmbr_allocate(&f.r, 1, 1));
+    tsmbr_lane_open(&l, &f.r);
+    assert_non_null(tsmbr_lane_allocate(&l, 16, 1));
+    assert_non_null(tsmbr_lane_allocate(&l, 232, 1)); /* of a run of 256 */
+    assert_non_null(tsmbr_allocate(&f.r, f.size - 1 - 256 - 20, 1));
+    assert_non_null(tsmbr_lane_allocate(&l, 17, 1));
+    assert_int_equal(statistics_of(&f.r).wasted_bytes, 0);
+    assert_non_null(tsmbr_lane_allocate(&l, 8, 1));
+    assert_null(tsmbr_lane_allocate(&l, 4, 1));
+    assert_non_null(tsmbr_lane_allocate(&l, 3, 1));
+    assert_int_equal(statistics_of(&f.r).allocated_bytes, f.size);
+    fixed_close(&f);
+}
+
 static void closing_gives_the_tail_back(void **state)
 {
     (void)state;
@@ -524,6 +545,7 @@ int main(void)
         cmocka_unit_test(runs_in_small_chunks),
         cmocka_unit_test(no_run_is_larger_than_a_huge_page),
         cmocka_unit_test(alike_blocks_fill_their_runs),
+        cmocka_unit_test(a_run_is_not_given_up_for_none),
         cmocka_unit_test(closing_gives_the_tail_back),
         cmocka_unit_test(closing_is_a_waste_if_others_came_behind),
         cmocka_unit_test(closing_after_the_chunk_was_left),
