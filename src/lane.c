@@ -93,8 +93,24 @@ static void *run_extend(chunk *c, tsmbr_lane *run, size_t size, size_t bytes, si
     return block;
 }
 
+/* How much of the room is carved for a block and a run of about `size` bytes behind it. 0 if the block is too
+ * large a part of such a run, or all that would be carved: then what is left of the present run may still serve.
+ */
+/*@ requires 0 < bytes && power_of_two(alignment);
+  @ assigns \nothing;
+  @ ensures \result == 0 || bytes < \result <= room;
+  @*/
+static size_t run_fresh(size_t room, size_t size, size_t bytes, size_t alignment)
+{
+    size_t fresh = room < size ? room : size;
+    if (bytes > fresh || !place_run_serves(size, bytes, alignment))
+        return 0;
+    fresh = place_run_filled(fresh, bytes, alignment);
+    return bytes < fresh ? fresh : 0;
+}
+
 /* A block, and a run of `size` bytes behind it, or of as many as c still has, in place of what is left of
- * this one. NULL if the block is too large a part of such a run, or all of it. */
+ * this one. NULL if there is none to be had. */
 /*@ requires shared(c) && placed(c) && lists_ok && run_kept_in(run) && run_ok(run) && size <= c->capacity;
   @ requires \valid(lost) && apart((char *)lost, sizeof(*lost)) && \separated(run, lost);
   @ requires 0 < bytes && power_of_two(alignment) && won == \null;
@@ -108,14 +124,8 @@ static void *run_extend(chunk *c, tsmbr_lane *run, size_t size, size_t bytes, si
 static void *run_replace(resource *r, chunk *c, tsmbr_lane *run, size_t size, size_t bytes, size_t alignment,
                          size_t *lost)
 {
-    size_t room = c->capacity - next_load_relaxed(c);
-    size_t fresh = room < size ? room : size;
-    if (bytes > fresh || !place_run_serves(size, bytes, alignment))
-        return NULL;
-    fresh = place_run_filled(fresh, bytes, alignment);
-    if (fresh == bytes)
-        return NULL; /* no run: what is left of this one may still serve */
-    void *block = chunk_carve(c, fresh, alignment, CHUNK_INSIST, lost);
+    size_t fresh = run_fresh(c->capacity - next_load_relaxed(c), size, bytes, alignment);
+    void *block = fresh != 0 ? chunk_carve(c, fresh, alignment, CHUNK_INSIST, lost) : NULL;
     if (block == NULL)
         return NULL;
     if (run_left(run) != 0)
