@@ -138,21 +138,15 @@ static void *run_replace(resource *r, chunk *c, tsmbr_lane *run, size_t size, si
     return block;
 }
 
-/* What a run may take of c at once, at most: the more, the fewer lanes have had a run since the last reset. A
- * lane that takes its first is not counted yet, and a run that was taken while there were few is kept. */
-/*@ requires \valid_read(c);
-  @ assigns \nothing;
-  @ ensures \result <= c->capacity;
-  @*/
-static size_t run_part(const resource *r, const chunk *c)
-{
-    return place_run_part(c->capacity, chunk_is_lent(c), lanes_used_load_relaxed(r));
-}
-
 void *tsmbr_run_refill(resource *r, chunk *c, tsmbr_lane *run, size_t bytes, size_t alignment, size_t *lost)
 {
     bool is_first = run->end == NULL;
-    size_t size = chunk_is_new(c) ? 0 : place_run(run->next_bytes, run_part(r, c));
+    size_t lanes = 0, size = 0;
+    if (!chunk_is_new(c)) {
+        /* Without this one, if it takes its first. A run that was taken while there were few is kept. */
+        lanes = lanes_used_load_relaxed(r);
+        size = place_run(run->next_bytes, place_run_part(c->capacity, chunk_is_lent(c), lanes));
+    }
     if (size == 0)
         return chunk_carve(c, bytes, alignment, CHUNK_INSIST, lost);
     void *block = run_extend(c, run, size, bytes, alignment, lost);
@@ -162,7 +156,7 @@ void *tsmbr_run_refill(resource *r, chunk *c, tsmbr_lane *run, size_t bytes, siz
         block = chunk_carve(c, bytes, alignment, CHUNK_INSIST, lost);
     if (block != NULL)
         run->next_bytes = 2 * size;
-    if (is_first && run->end != NULL)
+    if (is_first && run->end != NULL && lanes <= PLACE_FEW_LANES) /* of a line that every call reads */
         lanes_used_add_relaxed(r);
     return block;
 }

@@ -156,8 +156,8 @@ static inline bool lane_allocate(const resource *r, size_t bytes, size_t alignme
 }
 
 /* A block, and a run behind it that replaces what is left of this one, from chunk c; or just the block, where a
- * run would be too much. NULL if c has no room for it. A lane's first run counts in r->lanes_used, bytes given up
- * in r->unused. */
+ * run would be too much. NULL if c has no room for it. A lane's first run counts in r->lanes_used while few
+ * do, bytes given up in r->unused. */
 /*@ requires shared(c) && placed(c) && lists_ok && run_kept_in(run) && run_ok(run);
   @ requires run_full(run, bytes, alignment);
   @ requires \valid(lost) && apart((char *)lost, sizeof(*lost)) && \separated(run, lost);

@@ -93,7 +93,7 @@ typedef struct resource {
     TSMBR_ATOMIC(chunk *) head;              /* the current chunk; NULL before the first */
     TSMBR_ATOMIC(chunk *) large;             /* the newest chunk for one large block; NULL: none */
     TSMBR_ATOMIC(cleanup *) cleanups;        /* latest registered; NULL: none */
-    TSMBR_ATOMIC(size_t) lanes_used;         /* lanes that have had a run since the last reset */
+    TSMBR_ATOMIC(size_t) lanes_used;         /* lanes that have had a run since the last reset; or: many */
 
     /* Constant from init to destroy; all-zero means every default. */
     const tsmbr_upstream *upstream; /* NULL: the system upstream */

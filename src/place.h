@@ -41,6 +41,8 @@
 /* What part of a chunk of the upstream's a table of lanes may be. */
 #define PLACE_TABLE_PART ((size_t)12)
 #endif
+/* Up to so many lanes take a larger part of a chunk. Beyond, they need not be counted. */
+#define PLACE_FEW_LANES ((size_t)4)
 /* No table of lanes is larger: layout.h checks that. */
 #define PLACE_TABLE_MOST ((size_t)33 * 128)
 #define PLACE_LANES_FROM (PLACE_RUN_LEAST * PLACE_RUN_PART)
@@ -217,13 +219,13 @@ static inline bool place_shares(size_t need, size_t total)
  * part. */
 /*@ assigns \nothing;
   @ ensures \result == capacity / PLACE_RUN_PART *
-  @     (lent && capacity <= PLACE_EQUAL_UP_TO || 4 < lanes ? 1 : 2 < lanes ? 2 : 8);
+  @     (lent && capacity <= PLACE_EQUAL_UP_TO || PLACE_FEW_LANES < lanes ? 1 : 2 < lanes ? 2 : 8);
   @ ensures \result <= capacity;
   @*/
 static inline size_t place_run_part(size_t capacity, bool lent, size_t lanes)
 {
     size_t part = capacity / PLACE_RUN_PART;
-    if ((lent && capacity <= PLACE_EQUAL_UP_TO) || lanes > 4)
+    if ((lent && capacity <= PLACE_EQUAL_UP_TO) || lanes > PLACE_FEW_LANES)
         return part;
     return lanes > 2 ? 2 * part : 8 * part;
 }

@@ -106,10 +106,10 @@ static void fewer_lanes_take_larger_parts(void **state)
     (void)state;
     static const struct {
         size_t size;
-        size_t parts[5]; /* of each new lane, in 64ths of the chunk */
+        size_t parts[7]; /* of each new lane, in 64ths of the chunk */
     } cases[] = {
-        {1 << 20, {1, 1, 1, 1, 1}},
-        {16 << 20, {8, 8, 2, 2, 1}},
+        {1 << 20, {1, 1, 1, 1, 1, 1, 1}},
+        {16 << 20, {8, 8, 2, 2, 1, 1, 1}},
     };
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
         fixed f;
@@ -119,6 +119,7 @@ static void fewer_lanes_take_larger_parts(void **state)
                 size_t most = f.size / 64 * cases[k].parts[i];
                 assert_in_range(largest_run(&f.r, 64, most + most / 2), most - 64, most);
             }
+            assert_int_equal(lanes_used_load_relaxed(resource_of(&f.r)), 5); /* more than few: that is enough */
             tsmbr_reset(&f.r, SIZE_MAX);
         }
         fixed_close(&f);

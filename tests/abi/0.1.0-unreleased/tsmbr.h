@@ -564,7 +564,8 @@ TSMBR_INLINE TSMBR_MUST_USE TSMBR_ALIGNED_BY(3) void *tsmbr_lane_try_allocate(ts
 
 /* tsmbr_allocate from the lane. Errors as there.
  * Progress: wait-free while the lane has room; else as tsmbr_allocate.
- * Cost: align, compare, store; a compare-and-swap for up to some thousand blocks, with the first an addition. */
+ * Cost: align, compare, store; a compare-and-swap for up to some thousand blocks, with the first perhaps an
+ * addition. */
 TSMBR_INLINE TSMBR_MUST_USE TSMBR_ALIGNED_BY(3) void *tsmbr_lane_allocate(tsmbr_lane *lane, size_t bytes,
                                                                           size_t alignment)
 {
