@@ -4,7 +4,8 @@
 //
 // A thread of the machine has at most one lane, by its slot. A real thread that uses explicit lanes, too, is one
 // thread of the machine for its own lane, and one for each explicit lane while it holds that. So is what the
-// library allocates for itself, the lane tables: the call of a thread of its own.
+// library allocates for itself, the lane tables: the call of a thread of its own. A call of an explicit lane that the
+// current chunk cannot serve is a try that fails, and then a call of its thread.
 //
 // An action has the name of the step it stands for. Actions without an atomic access: Invoke, Return,
 // Refuse, Grant, GiveBack (calls of the library and of its upstream), and the decisions of src/resource.c
@@ -232,7 +233,7 @@ module {:options "--function-syntax:3"} Machine {
     case LinkLost      => p.Linking? && s.large != p.seen
     case BeginWalk     => p.Full? && p.th.walks > 0
     case Visit(a)      => p.Full? && p.th.fuel > 0 && Published(s, a)
-    case Fail          => p.Full? && p.r.Allocate? && (p.r.ask ==> p.th.refused)
+    case Fail          => p.r.Allocate? && ((p.Full? && (p.r.ask ==> p.th.refused)) || (p.Start? && !p.fast && !p.r.ask))
     case GrowWon       => MayGrow(s, t, p) && s.mem[p.c].next == p.was
     case GrowLost      => MayGrow(s, t, p) && s.mem[p.c].next != p.was
     case ShrinkWon     => (Last(p) || LastOfLane(s, t, p)) && p.c in s.mem && p.c < p.r.block + p.r.bytes && p.r.bytes < p.r.before &&

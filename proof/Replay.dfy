@@ -30,6 +30,7 @@ module {:options "--function-syntax:3"} Replay {
     | OpenCas(won: bool)
     | SlotCas(slot: nat, won: bool)                  // slot 0: lost
     | SlotBack
+    | Closed                                         // an explicit lane, whatever is left in it
     | Sub(less: nat)
     | ReadCounter(weight: bool)
     | CountUp
@@ -70,8 +71,12 @@ module {:options "--function-syntax:3"} Replay {
                                                      else if p.r.Allocate? && p.r.align > 0 then AlignUp(LaneOf(s, t).at, p.r.align) + p.r.bytes else 0)
     case ExtendWon(more) => seen == Cas(NextWord(p.c), p.was, s.mem[p.c].next, p.was + more)
     case ExtendLost    => seen.Cas? && seen.w == NextWord(p.c) && seen.expected == p.was && seen.found == s.mem[p.c].next
-    case CloseWon      => false          // explicit lanes are not recorded
-    case CloseLost     => false
+    case CloseWon      => var l := LaneOf(s, t);
+                          seen == Cas(NextWord(l.chunk), l.end - l.chunk, s.mem[l.chunk].next, l.at - l.chunk)
+    case CloseLost     => seen == Closed ||
+                          (seen.Cas? && seen.w.NextWord? && seen.w.c in s.mem && seen.found == s.mem[seen.w.c].next &&
+                           seen.expected != seen.found && seen.w.c + seen.expected == LaneOf(s, t).end &&
+                           seen.w.c + seen.desired == LaneOf(s, t).at)
     case LoadLanes     => seen == LoadBeside(TableWord)
     case OpenWon       => seen == OpenCas(true)
     case OpenLost      => seen == OpenCas(false)
@@ -121,7 +126,7 @@ module {:options "--function-syntax:3"} Replay {
   }
 
   // What was seen is no step of the machine, and agrees with its state: a store to a chunk that only its thread
-  // can see, and all words while no call runs.
+  // can see, what is looked at to close a lane, and all words while no call runs.
   predicate method Agrees(s: State, t: nat, seen: Seen)
   {
     match seen
@@ -134,7 +139,11 @@ module {:options "--function-syntax:3"} Replay {
       AtRest(s) && s.head == head && s.large == large && s.cleanups == cleanups && s.reserved == reserved &&
       s.chain + s.bigs == at && |at| == |s.mem| == |chunks| &&
       forall i :: 0 <= i < |at| ==> at[i] in s.mem && s.mem[at[i]] == chunks[i]
-    case Load(w, value) => false case Cas(w, e, f, d) => false case Publish(w, e, f, d, fields) => false
+    case Load(w, value) =>
+      t < |s.pcs| && s.pcs[t].Idle? &&
+      ((w.HeadWord? && value == s.head) || (w.NextWord? && w.c in s.mem && value == s.mem[w.c].next))
+    case Closed => t < |s.sides| && LaneOf(s, t) == Lane(0, 0, 0)
+    case Cas(w, e, f, d) => false case Publish(w, e, f, d, fields) => false
     case Sub(less) => false case ReadCounter(weight) => false case CountUp => false case Call(r) => false
     case Answer(res) => false case Upstream(total, n) => false case Back(n, total) => false
     case Emptied(kc, kb, given, ran) => false case LoadOfLane(end, value) => false case LoadBeside(beside) => false
@@ -158,6 +167,7 @@ module {:options "--function-syntax:3"} Replay {
       else if p.ResizeNext? && p.r.Resize? then
         if p.r.bytes < p.r.before then (if e == f then ShrinkWon else ShrinkLost)
         else (if e == f then GrowWon else GrowLost)
+      else if p.Idle? then (if e == f then CloseWon else CloseLost)
       else if p.HaveNext? && p.r.Allocate? && p.r.align > 0 then
         if side.slot > 0 && p.was > 0 && l.end == p.c + p.was && p.was <= d &&
            (e != f || InLane(l.(end := p.c + d), AlignUp(l.at, p.r.align), p.r.bytes))
@@ -185,6 +195,7 @@ module {:options "--function-syntax:3"} Replay {
     case OpenCas(won)        => if won then OpenWon else OpenLost
     case SlotCas(slot, won)  => if won then TakeWon(slot) else TakeLost
     case SlotBack            => Give
+    case Closed              => CloseLost
     case Rest(head, large, cleanups, reserved, at, chunks) => Stay
   }
 
@@ -193,6 +204,7 @@ module {:options "--function-syntax:3"} Replay {
   function method Quiet(p: PC, seen: Seen): Act
   {
     if p.HaveHead? then NoChunk
+    else if p.Start? then Fail
     else if p.HaveNext? then NoFit
     else if p.Full? && seen.Load? then BeginWalk
     else if p.Full? && p.r.Allocate? && p.r.align > 0 && p.r.ask && !p.th.refused then

@@ -67,6 +67,7 @@
       return S.create_Store(nat(rest[0]), nat(rest[1]));
     case "sub": return S.create_Sub(nat(rest[0]));
     case "slot": return S.create_SlotBack();
+    case "closed": return S.create_Closed();
     case "add": return S.create_CountUp();
     case "call": return S.create_Call(called(what, rest));
     case "return": return S.create_Answer(nat(what));

@@ -6,6 +6,7 @@
  *    THREAD store WORD [CHUNK] VALUE
  *    THREAD cas   lanes | slots SLOT             1: won; the slot, from 1 on, 0: lost
  *    THREAD slot  back
+ *    THREAD closed                               an explicit lane
  *    THREAD add   WORD                           a counter
  *    THREAD sub   reserved VALUE
  *    THREAD call  allocate BYTES ALIGNMENT ASK   or: resize BLOCK BEFORE BYTES, register RECORD
@@ -207,8 +208,8 @@ void record_begin(const tsmbr_resource *self, int threads, const tsmbr_config *c
     recorded = resource_of_const(self);
     buffer_base = (size_t)config->buffer;
     granted = 0;
-    /* A thread's calls, and those that the library makes for itself while it serves them. */
-    printf("begin %d %zu %zu %zu %zu\n", 2 * threads, buffer_base, config->buffer_size, config->limit,
+    /* A thread's calls, those that the library makes for itself while it serves them, and its explicit lane's. */
+    printf("begin %d %zu %zu %zu %zu\n", 3 * threads, buffer_base, config->buffer_size, config->limit,
            PLACE_CHUNK_MAX);
 }
 

@@ -76,15 +76,36 @@ static void take_back(void *context, void *ptr, size_t bytes, size_t alignment)
 
 /* ------------------------------------------------------------------------------- calls -- */
 
-/* The linker sends calls of tsmbr_allocate here, those of tsmbr_on_release, too. */
+/* The linker sends calls of these here, those by tsmbr_on_release and by lanes, too. */
 void *__real_tsmbr_allocate(tsmbr_resource *self, size_t bytes, size_t alignment);
 void *__wrap_tsmbr_allocate(tsmbr_resource *self, size_t bytes, size_t alignment);
+void *__real_tsmbr_try_allocate(tsmbr_resource *self, size_t bytes, size_t alignment);
+void *__wrap_tsmbr_try_allocate(tsmbr_resource *self, size_t bytes, size_t alignment);
 
 /* The record being registered: tsmbr_on_release registers what it has allocated. */
 static _Thread_local size_t *registering;
 
+/* An explicit lane, which the machine has as a thread of its own, with a slot that no thread can have. */
+enum { FIRST_LANE = 2 * THREADS, FIRST_LANE_SLOT = 1000 };
+static _Thread_local struct {
+    tsmbr_lane lane;
+    bool is_open;
+    bool serving; /* a call is recorded that has not returned */
+} mine;
+
+/* What the lane has tried was a call of its own, and what comes is one of its thread. */
+static void lane_has_failed(void)
+{
+    if (!mine.serving)
+        return;
+    record_say("return 0");
+    mine.serving = false;
+    record_thread -= FIRST_LANE;
+}
+
 void *__wrap_tsmbr_allocate(tsmbr_resource *self, size_t bytes, size_t alignment)
 {
+    lane_has_failed();
     record_say("call allocate %zu %zu 1", bytes, alignment);
     void *block = __real_tsmbr_allocate(self, bytes, alignment);
     record_say("return %zu", (size_t)block);
@@ -128,12 +149,47 @@ static void call_on_release(size_t *record)
     registering = NULL;
 }
 
-static void *call_try_allocate(size_t bytes, size_t alignment)
+void *__wrap_tsmbr_try_allocate(tsmbr_resource *self, size_t bytes, size_t alignment)
 {
+    lane_has_failed();
     record_say("call allocate %zu %zu 0", bytes, alignment);
-    void *block = tsmbr_try_allocate(&arena, bytes, alignment);
+    void *block = __real_tsmbr_try_allocate(self, bytes, alignment);
     record_say("return %zu", (size_t)block);
     return block;
+}
+
+/* A block from the explicit lane, whose owner moves its ends without a step: they are written down as stores. */
+static void *call_lane_allocate(size_t bytes, size_t alignment)
+{
+    int me = record_thread;
+    record_thread = FIRST_LANE + me;
+    record_say("call allocate %zu %zu 0", bytes, alignment);
+    if (!mine.is_open) {
+        tsmbr_lane_open(&mine.lane, &arena);
+        record_say("cas slots %d", FIRST_LANE_SLOT + record_thread);
+    }
+    mine.is_open = mine.serving = true;
+    void *block = tsmbr_lane_allocate(&mine.lane, bytes, alignment);
+    record_thread = FIRST_LANE + me;
+    record_say("store lane_cursor %zu", (size_t)mine.lane.cursor);
+    record_say("store lane_end %zu", (size_t)mine.lane.end);
+    if (mine.serving)
+        record_say("return %zu", (size_t)block);
+    mine.serving = false;
+    record_thread = me;
+    return block;
+}
+
+static void lane_close(void)
+{
+    if (!mine.is_open)
+        return;
+    record_thread += FIRST_LANE;
+    tsmbr_lane_close(&mine.lane);
+    record_say("closed");
+    record_say("slot back");
+    mine.is_open = false;
+    record_thread -= FIRST_LANE;
 }
 
 static bool call_try_resize(void *block, size_t before, size_t bytes)
@@ -173,8 +229,10 @@ static void *thread_run(void *argument)
             else if (what < 63)
                 block = tsmbr_allocate(&arena, bytes = SIZE_MAX - dice(0, 100), 1);
             else if (what < 70)
-                block = call_try_allocate(bytes = dice(1, 200), 16);
-            else if (shape->flags == 0 && what < 95)
+                block = tsmbr_try_allocate(&arena, bytes = dice(1, 200), 16);
+            else if (what < (shape->flags != 0 ? 80 : 73))
+                block = call_lane_allocate(bytes = dice(1, 40), (size_t)1 << dice(0, 3));
+            else if (shape->flags == 0 && what < 98)
                 block = tsmbr_allocate(&arena, bytes = dice(1, 40), (size_t)1 << dice(0, 3)); /* by lanes */
             else
                 block = tsmbr_allocate(&arena, bytes = dice(1, 150), (size_t)1 << dice(0, 6));
@@ -182,8 +240,11 @@ static void *thread_run(void *argument)
                 last = block;
             else
                 bytes = old;
+            if (what % 8 == 0)
+                lane_close();
         }
     }
+    lane_close();
     return NULL;
 }
 
