@@ -91,7 +91,7 @@ std::vector<group> groups_of(bool full)
             // Few rows where cells aligned to 8, or those of one and two threads, tell most of it.
             add(workload::warm, bytes, alignment, {{1, 2}}, 0, bytes == 16 && alignment == 64);
             add(workload::warm, bytes, alignment, {{8}, {64}}, 0, true);
-            add(workload::cold, bytes, alignment, {{1, 2}}, 64, bytes != 64 || alignment != 64);
+            add(workload::cold, bytes, alignment, {{1, 2}, {8}, {64}}, 64, bytes != 64 || alignment != 64);
         }
     for (const std::size_t bytes :
          {std::size_t{16}, std::size_t{64}, std::size_t{256}, std::size_t{4096}, mixed_sizes})
