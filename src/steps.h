@@ -295,7 +295,8 @@ static inline void lanes_store_relaxed(resource *r, unsigned group, lane *value)
     atomic_store_explicit(&r->lanes[group], value, RELAXED);
 }
 
-/* LoadLanes. stale: a lane that has got a run meanwhile is not counted, and a run comes out larger. */
+/* LoadLanes. stale: too small, as lanes that have got a run meanwhile are not counted: a run comes out larger, and
+ * a first one may be counted beyond need. */
 static inline size_t lanes_used_load_relaxed(const resource *r)
 {
     TSMBR_BEFORE_STEP();

@@ -755,6 +755,21 @@ static void the_end_of_blocks_leaves_errno_alone(void **state)
     }
 }
 
+static void a_reservation_fits_under_the_limit_with_what_it_takes_besides(void **state)
+{
+    (void)state;
+    enum { LIMIT = 100000, RECORD = 127, TABLES = 33 * 128 };
+    for (unsigned flags = 0; flags <= TSMBR_SHARED_ONLY; flags += TSMBR_SHARED_ONLY) {
+        size_t most = LIMIT - RECORD - (flags == 0 ? TABLES : 0);
+        tsmbr_resource r;
+        tsmbr_init(&r, &(tsmbr_config){.limit = LIMIT, .flags = flags});
+        assert_int_equal(tsmbr_reserve(&r, most + 1), ENOMEM);
+        assert_int_equal(tsmbr_reserve(&r, most), 0);
+        assert_non_null(tsmbr_try_allocate(&r, most, 1));
+        tsmbr_destroy(&r);
+    }
+}
+
 static void a_reservation_refused_changes_nothing(void **state)
 {
     (void)state;
@@ -812,6 +827,7 @@ int main(void)
         cmocka_unit_test(a_reservation_makes_requests_small),
         cmocka_unit_test(a_reservation_holds_in_the_next_frame),
         cmocka_unit_test(a_reservation_counts_once),
+        cmocka_unit_test(a_reservation_fits_under_the_limit_with_what_it_takes_besides),
         cmocka_unit_test(a_reservation_refused_changes_nothing),
         cmocka_unit_test(the_largest_reservations_are_refused_unasked),
         cmocka_unit_test(the_end_of_blocks_leaves_errno_alone),

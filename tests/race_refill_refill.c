@@ -62,12 +62,12 @@ static void refill_at_rest(void *argument, size_t round)
     a->served += a->asked;
     a->asked = 0;
     a->rounds++;
-    /* What was carved is in blocks, counted as wasted, in a table, or in the lane of a thread that was refused. */
+    /* What was carved is in blocks, counted as wasted, in a table, or in the lane of a thread that was refused,
+     * who has less there than it was refused. */
     size_t held = THREADS * LARGEST;
     for (unsigned group = 1; group < SLOT_GROUPS; group++)
         held += lanes_load_acquire(resource_of(&a->r), group) != NULL ? lane_table_bytes(group) : 0;
     size_t carved = next_load_relaxed(head_load_acquire(resource_of(&a->r)));
-    a->faults += s.allocated_bytes + s.wasted_bytes > carved;
     a->faults += s.allocated_bytes + s.wasted_bytes + held < carved;
     tsmbr_release(&a->r);
 }

@@ -88,12 +88,12 @@
  * more than two lanes have had a run of the resource since its last reset, and a 32nd as long as no more than four
  * have; never more than 2 MiB. Explicit lanes count, too, from their first run on and anew when they are opened
  * again, so where tasks open many, all lanes have the smaller runs. They have runs in any chunk of which their
- * largest would be 256 bytes: from 2 KiB on, later ones from 8 or 16. What a lane has not used when its thread
- * goes on elsewhere stays unused until release, and is counted; so does the table of a thread that makes one when
- * another has just made it, which happens where threads of one table all begin at once. At most 256 threads have
- * lanes at a time, in all resources together; others, and resources with TSMBR_SHARED_ONLY, take each block by a
- * compare-and-swap. A thread that ends leaves its lanes to the next one that begins. Fibers may move between
- * threads, but not in the middle of a call.
+ * largest would be 256 bytes: from 2 KiB on, later ones from 8 or 16, and in a caller's buffer all from 16. What a
+ * lane has not used when its thread goes on elsewhere stays unused until release, and is counted; so does the
+ * table of a thread that makes one when another has just made it, which happens where threads of one table all
+ * begin at once. At most 256 threads have lanes at a time, in all resources together; others, and resources with
+ * TSMBR_SHARED_ONLY, take each block by a compare-and-swap. A thread that ends leaves its lanes to the next one
+ * that begins. Fibers may move between threads, but not in the middle of a call.
  *
  * Lanes stand in tables that the process's threads share in the order in which they came, and a table is made only
  * in a chunk of which it is at most the 12th part, in a caller's buffer the 64th. So threads 1 to 16 get a lane in
@@ -173,7 +173,7 @@
  *
  * In all these builds explicit lanes serve each block by a call. With TSMBR_DEBUG or TSMBR_VALGRIND a block costs
  * some 50 instructions more, in an explicit lane some 150; under a sanitizer or memcheck no more than malloc
- * and free cost there, in an explicit lane half as much again: docs/tools.md.
+ * and free cost there, in an explicit lane under memcheck somewhat more: docs/tools.md.
  */
 #ifndef TSMBR_H
 #define TSMBR_H
@@ -317,7 +317,9 @@ TSMBR_API const tsmbr_upstream *tsmbr_guarded_upstream(void);
 #define TSMBR_SHARED_ONLY 1u
 
 /* tsmbr_reset keeps nothing: it is tsmbr_release. So a pointer from before a reset points to memory that
- * went back to the upstream, where tools can tell. A caller's buffer is served again all the same. */
+ * went back to the upstream, where tools can tell. A caller's buffer is served again all the same; and the default
+ * upstream, which has large chunks mapped, may get the same addresses again, tsmbr_malloc_upstream under
+ * AddressSanitizer or Valgrind not so soon. */
 #define TSMBR_NO_RECYCLE 2u
 
 /* In a library built for AddressSanitizer, MemorySanitizer or Valgrind, bytes behind each block that belong to
@@ -384,10 +386,10 @@ TSMBR_API const tsmbr_upstream *tsmbr_upstream_resource(const tsmbr_resource *re
  * Ordering: none. Pass the pointer to another thread by the program's own synchronization.
  * Cost: with room in the lane, a look at thread-local words, which is a call of the system's on Windows and in a
  * shared library over another C library than GNU's, align, compare, store, no atomic read-modify-write; else one
- * compare-and-swap, which serves up to some thousand blocks to come; at a chunk's end one upstream call and one
- * more compare-and-swap. A request that would take over a quarter of the next chunk gets a chunk of its own, and
- * the current one, if there is one, stays; after reset, one of the kept chunks, found in time linear in the number
- * of those. */
+ * compare-and-swap, which serves up to some thousand blocks to come, with the lane's first perhaps an addition; at
+ * a chunk's end one upstream call and one more compare-and-swap. A request that would take over a quarter of the
+ * next chunk gets a chunk of its own, and the current one, if there is one, stays; after reset, one of the kept
+ * chunks, found in time linear in the number of those. */
 TSMBR_API TSMBR_MUST_USE TSMBR_ALIGNED_BY(3) void *tsmbr_allocate(tsmbr_resource *resource, size_t bytes,
                                                                   size_t alignment);
 
@@ -479,7 +481,8 @@ TSMBR_API void tsmbr_release(tsmbr_resource *resource);
 TSMBR_API void tsmbr_reset(tsmbr_resource *resource, size_t keep_bytes);
 
 /* See to it that some chunk has room for `bytes` bytes without padding, now rather than when they are needed:
- * if none has, a chunk of that size is obtained and used after the present ones. For the time before a
+ * if none has, a chunk is obtained and used after the present ones, of that size and 127 bytes more, and 4224 for
+ * the tables of lanes where threads have them: an eleventh of the size, if that is less. For the time before a
  * deadline, or between two frames. With tsmbr_prefault_upstream its pages are there, too. Until that chunk is the
  * current one, a request of more than 4 MiB, or of more than a quarter of it, may get a chunk of its own.
  *
