@@ -77,6 +77,7 @@ std::vector<contender_entry> list_contenders(std::vector<std::string> &missing)
     add_so<tsmbr_adapter>(list);
     add<tsmbr_adapter_over_system>(list);
     add<tsmbr_shared_only>(list);
+    add<tsmbr_private>(list);
     add<pmr_private>(list);
     add<pmr_mutex>(list);
     add<pmr_sync_pool>(list);

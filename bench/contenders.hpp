@@ -63,6 +63,14 @@ private:
 
 // ------------------------------------------------------------------------------- this library --
 
+struct c_call {
+    tsmbr_resource *resource;
+    void *operator()(std::size_t bytes, std::size_t alignment) const
+    {
+        return tsmbr_allocate(resource, bytes, alignment);
+    }
+};
+
 // One resource for all threads, by the C function.
 template <unsigned Flags>
 class tsmbr_plain : public nothing_owed
@@ -87,24 +95,12 @@ public:
     tsmbr_plain &operator=(const tsmbr_plain &) = delete;
     ~tsmbr_plain() { tsmbr_destroy(&resource_); }
 
-    auto allocator(unsigned)
-    {
-        return [resource = &resource_](std::size_t bytes, std::size_t alignment) {
-            return tsmbr_allocate(resource, bytes, alignment);
-        };
-    }
+    auto allocator(unsigned) { return c_call{&resource_}; }
     void reset() { tsmbr_reset(&resource_, SIZE_MAX); }
     std::pmr::memory_resource *resource(unsigned) { return any(&as_pmr_); }
     tsmbr_resource *native() { return &resource_; }
 
 private:
-    struct call {
-        tsmbr_resource *resource;
-        void *operator()(std::size_t bytes, std::size_t alignment) const
-        {
-            return tsmbr_allocate(resource, bytes, alignment);
-        }
-    };
     static void *obtain(void *context, std::size_t bytes, std::size_t alignment)
     {
         return static_cast<region_upstream *>(context)->allocate(bytes, alignment);
@@ -117,11 +113,52 @@ private:
     region_upstream memory_;
     tsmbr_upstream upstream_ = {obtain, give_back, &memory_};
     alignas(apart) tsmbr_resource resource_;
-    resource_of<call> as_pmr_{call{&resource_}};
+    resource_of<c_call> as_pmr_{c_call{&resource_}};
 };
 
 using tsmbr_default = tsmbr_plain<0>;
 using tsmbr_shared_only = tsmbr_plain<TSMBR_SHARED_ONLY>;
+
+// One for each thread: what sharing costs is what tsmbr_allocate takes longer.
+class tsmbr_private : public nothing_owed
+{
+public:
+    static constexpr const char *name = "tsmbr_private";
+    static constexpr bool shared = false;
+    explicit tsmbr_private(const environment &e)
+    {
+        for (unsigned thread = 0; thread < e.threads; ++thread) {
+            const part p = part_of(e, thread);
+            tsmbr_config config = {};
+            config.buffer = p.begin;
+            config.buffer_size = p.bytes;
+            if (tsmbr_init(&seats_.emplace_back().resource, &config) != 0)
+                std::abort();
+        }
+    }
+    tsmbr_private(const tsmbr_private &) = delete;
+    tsmbr_private &operator=(const tsmbr_private &) = delete;
+    ~tsmbr_private()
+    {
+        for (seat &s : seats_)
+            tsmbr_destroy(&s.resource);
+    }
+
+    auto allocator(unsigned thread) { return c_call{&seats_[thread].resource}; }
+    void reset()
+    {
+        for (seat &s : seats_)
+            tsmbr_reset(&s.resource, SIZE_MAX);
+    }
+    std::pmr::memory_resource *resource(unsigned thread) { return any(&seats_[thread].as_pmr); }
+
+private:
+    struct alignas(apart) seat {
+        tsmbr_resource resource;
+        resource_of<c_call> as_pmr{c_call{&resource}};
+    };
+    std::deque<seat> seats_;
+};
 
 // The same as a drop-in for std::pmr, over its default upstream, or over the C resource's.
 template <bool OverSystem>

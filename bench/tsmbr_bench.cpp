@@ -120,6 +120,8 @@ bool takes_part(const contender_entry &entry, const shape &s, bool few_rows, boo
                (full || (s.bytes == 64 && s.alignment == 8));
     if (entry.name == "raw_cas")
         return s.what == workload::warm && s.extent == 0;
+    if (entry.name == "tsmbr_private")
+        return s.what == workload::warm && s.extent == 0 && s.threads > 1 && (full || s.bytes == 64);
     if (entry.name == "raw_bump_moved")
         return s.what == workload::warm && s.extent == 0 && s.threads > 1;
     // Where it is fresh it matters where memory comes from.
