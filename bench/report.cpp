@@ -261,6 +261,11 @@ void print_warning(const results &r)
             "\nWARNING: the control, %s, did not run with 1 and 2 threads: nothing shows that the machine\n"
             "gave two cores.\n",
             control);
+    else if (least > control_tolerance)
+        std::printf(
+            "\nWARNING: in every cell two threads of the control, %s, take %.2f to %.2f times what one takes:\n"
+            "the machine did not give two cores, or not twice the memory bandwidth.\n",
+            control, least, most);
     else if (!bad.empty())
         std::printf(
             "\nWARNING: two threads of the control, %s, do not take what one takes, but so many times that:\n%s"

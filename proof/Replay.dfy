@@ -1,7 +1,7 @@
 // Replay.dfy - is a recorded run a run of the machine? The program that proof/replay compiles from here.
 //
 // Says is the claim to read: which line of a trace an action of the machine accounts for, every value
-// compared. Follow takes lines only by actions that account for them. Which action to try (Propose, Quiet)
+// compared; and Agrees, for lines that are no step. Follow takes lines only by actions that account for them. Which action to try (Propose, Quiet)
 // needs no trust: a wrong choice rejects a run, it accepts none.
 include "Arithmetic.dfy"
 include "Specification.dfy"
@@ -140,7 +140,7 @@ module {:options "--function-syntax:3"} Replay {
       s.chain + s.bigs == at && |at| == |s.mem| == |chunks| &&
       forall i :: 0 <= i < |at| ==> at[i] in s.mem && s.mem[at[i]] == chunks[i]
     case Load(w, value) =>
-      t < |s.pcs| && s.pcs[t].Idle? &&
+      t < |s.pcs| && t < |s.sides| && s.pcs[t].Idle? && s.sides[t].slot > 0 &&
       ((w.HeadWord? && value == s.head) || (w.NextWord? && w.c in s.mem && value == s.mem[w.c].next))
     case Closed => t < |s.sides| && LaneOf(s, t) == Lane(0, 0, 0)
     case Cas(w, e, f, d) => false case Publish(w, e, f, d, fields) => false
@@ -203,8 +203,9 @@ module {:options "--function-syntax:3"} Replay {
   // needs, not for more.
   function method Quiet(p: PC, seen: Seen): Act
   {
-    if p.HaveHead? then NoChunk
-    else if p.Start? then Fail
+    if seen.Answer? && p.HaveHead? && p.fast && p.r.Allocate? && !p.r.ask then Fail
+    else if seen.Answer? && p.HaveNext? && !p.src.Round? && !p.src.Search? && p.r.Allocate? && !p.r.ask then Fail
+    else if p.HaveHead? then NoChunk
     else if p.HaveNext? then NoFit
     else if p.Full? && seen.Load? then BeginWalk
     else if p.Full? && p.r.Allocate? && p.r.align > 0 && p.r.ask && !p.th.refused then
