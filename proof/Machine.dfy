@@ -123,7 +123,7 @@ module {:options "--function-syntax:3"} Machine {
   }
   predicate method InLane(l: Lane, lo: nat, bytes: nat) { l.at <= lo && lo + bytes <= l.end }
   // What an explicit lane's call tries is the current chunk alone.
-  predicate method NoRoomForTry(s: State, p: PC)
+  predicate method {:opaque} NoRoomForTry(s: State, p: PC)
   {
     (p.HaveHead? && p.fast && p.c == 0) ||
     (p.HaveNext? && (p.src.Fast? || p.src.Refill?) && !Room(s, p.c, p.was, p.r))
@@ -239,7 +239,7 @@ module {:options "--function-syntax:3"} Machine {
     case LinkLost      => p.Linking? && s.large != p.seen
     case BeginWalk     => p.Full? && p.th.walks > 0
     case Visit(a)      => p.Full? && p.th.fuel > 0 && Published(s, a)
-    case Fail          => p.r.Allocate? &&
+    case Fail          => !p.Idle? && p.r.Allocate? &&
                           ((p.Full? && (p.r.ask ==> p.th.refused)) || (side.slot > 0 && NoRoomForTry(s, p) && !p.r.ask))
     case GrowWon       => MayGrow(s, t, p) && s.mem[p.c].next == p.was
     case GrowLost      => MayGrow(s, t, p) && s.mem[p.c].next != p.was
