@@ -122,12 +122,6 @@ module {:options "--function-syntax:3"} Machine {
     if s.sides[t].slot in s.lanes then s.lanes[s.sides[t].slot] else Lane(0, 0, 0)
   }
   predicate method InLane(l: Lane, lo: nat, bytes: nat) { l.at <= lo && lo + bytes <= l.end }
-  // What an explicit lane's call tries is the current chunk alone.
-  predicate method {:opaque} NoRoomForTry(s: State, p: PC)
-  {
-    (p.HaveHead? && p.fast && p.c == 0) ||
-    (p.HaveNext? && (p.src.Fast? || p.src.Refill?) && !Room(s, p.c, p.was, p.r))
-  }
   // The block in the lane's next bytes.
   predicate method MayBump(l: Lane, p: PC)
   {
@@ -239,8 +233,10 @@ module {:options "--function-syntax:3"} Machine {
     case LinkLost      => p.Linking? && s.large != p.seen
     case BeginWalk     => p.Full? && p.th.walks > 0
     case Visit(a)      => p.Full? && p.th.fuel > 0 && Published(s, a)
-    case Fail          => !p.Idle? && p.r.Allocate? &&
-                          ((p.Full? && (p.r.ask ==> p.th.refused)) || (side.slot > 0 && NoRoomForTry(s, p) && !p.r.ask))
+    // Last two: what an explicit lane's call tries is the current chunk alone.
+    case Fail          => (p.Full? && p.r.Allocate? && (p.r.ask ==> p.th.refused)) ||
+                          (p.HaveHead? && p.fast && p.c == 0 && p.r.Allocate? && !p.r.ask) ||
+                          (p.HaveNext? && (p.src.Fast? || p.src.Refill?) && p.r.Allocate? && !p.r.ask && !Room(s, p.c, p.was, p.r))
     case GrowWon       => MayGrow(s, t, p) && s.mem[p.c].next == p.was
     case GrowLost      => MayGrow(s, t, p) && s.mem[p.c].next != p.was
     case ShrinkWon     => (Last(p) || LastOfLane(s, t, p)) && p.c in s.mem && p.c < p.r.block + p.r.bytes && p.r.bytes < p.r.before &&
