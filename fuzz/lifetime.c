@@ -261,6 +261,12 @@ void lifetime_repeat(actor *a, unsigned resource, bool release)
         lifetime_release(a, resource);
     else
         lifetime_reset(a, resource, SIZE_MAX);
+    /* As the frame found them: it may have closed one that was closed, and opened it later. */
+    for (unsigned i = 0; i < LANES; i++)
+        if (a->m->lane_states[i] == LANE_DEAD && a->m->lane_resource[i] == resource) {
+            memset(&a->m->lanes[i], 0, sizeof a->m->lanes[i]);
+            a->m->lane_states[i] = LANE_CLOSED;
+        }
     for (size_t i = 0; i < was.count; i++) {
         repeat_call(a, &was.calls[i]);
         REQUIRE_THAT(release || s->frame.calls[i].result == was.calls[i].result,
