@@ -1,8 +1,8 @@
 // Replay.dfy - is a recorded run a run of the machine? The program that proof/replay compiles from here.
 //
 // Says is the claim to read: which line of a trace an action of the machine accounts for, every value
-// compared; and Agrees, for lines that are no step. Follow takes lines only by actions that account for them. Which action to try (Propose, Quiet)
-// needs no trust: a wrong choice rejects a run, it accepts none.
+// compared; and Agrees, for lines that are no step. Follow takes lines only by these. Which action to try
+// (Propose, Quiet) needs no trust: a wrong choice rejects a run, it accepts none.
 include "Arithmetic.dfy"
 include "Specification.dfy"
 include "Machine.dfy"
@@ -203,8 +203,8 @@ module {:options "--function-syntax:3"} Replay {
   // needs, not for more.
   function method Quiet(p: PC, seen: Seen): Act
   {
-    if seen.Answer? && p.HaveHead? && p.fast && p.r.Allocate? && !p.r.ask then Fail
-    else if seen.Answer? && p.HaveNext? && !p.src.Round? && !p.src.Search? && p.r.Allocate? && !p.r.ask then Fail
+    if seen.Answer? && ((p.HaveHead? && p.fast) || (p.HaveNext? && (p.src.Fast? || p.src.Refill?))) &&
+       p.r.Allocate? && !p.r.ask then Fail
     else if p.HaveHead? then NoChunk
     else if p.HaveNext? then NoFit
     else if p.Full? && seen.Load? then BeginWalk

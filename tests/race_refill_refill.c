@@ -68,6 +68,7 @@ static void refill_at_rest(void *argument, size_t round)
     for (unsigned group = 1; group < SLOT_GROUPS; group++)
         held += lanes_load_acquire(resource_of(&a->r), group) != NULL ? lane_table_bytes(group) : 0;
     size_t carved = next_load_relaxed(head_load_acquire(resource_of(&a->r)));
+    a->faults += s.allocated_bytes + s.wasted_bytes > carved;
     a->faults += s.allocated_bytes + s.wasted_bytes + held < carved;
     tsmbr_release(&a->r);
 }
